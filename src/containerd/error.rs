@@ -1,0 +1,100 @@
+//! One failed containerd call: which, on what, and how.
+
+use std::fmt;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+
+use crate::failure::{Failure, Kind};
+
+/// A containerd call that failed.
+#[derive(Debug, Clone)]
+pub struct Error {
+    call: &'static str,
+    object: String,
+    how: How,
+}
+
+#[derive(Debug, Clone)]
+enum How {
+    /// containerd, or the transport below it, answered with a status.
+    Refused(Code, String),
+    /// No answer within the deadline.
+    Late(Duration),
+}
+
+impl Error {
+    pub(super) fn refused((call, object): (&'static str, &str), status: &Status) -> Self {
+        let how = How::Refused(status.code(), status.message().to_owned());
+        Self {
+            call,
+            object: object.to_owned(),
+            how,
+        }
+    }
+
+    pub(super) fn late((call, object): (&'static str, &str), deadline: Duration) -> Self {
+        Self {
+            call,
+            object: object.to_owned(),
+            how: How::Late(deadline),
+        }
+    }
+
+    /// The object does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.how, How::Refused(Code::NotFound, _))
+    }
+
+    /// The object exists already.
+    pub fn is_already_exists(&self) -> bool {
+        matches!(self.how, How::Refused(Code::AlreadyExists, _))
+    }
+
+    /// The connection broke, containerd is not there, or it did not answer: nothing is known about
+    /// the object, and the same call may work later. A broken connection in the middle of a call
+    /// arrives as `Unknown "transport error"` (seen on containerd 1.6 when it is killed).
+    pub fn is_unreachable(&self) -> bool {
+        match &self.how {
+            How::Late(_) => true,
+            How::Refused(Code::Unavailable | Code::Cancelled, _) => true,
+            How::Refused(Code::Unknown, message) => message.contains("transport error"),
+            How::Refused(..) => false,
+        }
+    }
+
+    /// containerd's own message.
+    pub fn message(&self) -> &str {
+        match &self.how {
+            How::Refused(_, message) => message,
+            How::Late(_) => "no answer",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {:?}: ", self.call, self.object)?;
+        match &self.how {
+            How::Refused(code, message) if message.is_empty() => write!(f, "{code}"),
+            How::Refused(_, message) => f.write_str(message),
+            How::Late(limit) => write!(f, "containerd did not answer within {}s", limit.as_secs()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let unreachable = error.is_unreachable();
+        let failure = Failure::new(Kind::Containerd, error.to_string());
+        if unreachable {
+            failure.hint(
+                "is containerd running, and is this its address? (--address, CONTAINERD_ADDRESS)",
+            )
+        } else {
+            failure
+        }
+    }
+}

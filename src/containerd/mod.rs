@@ -1,0 +1,191 @@
+//! The only user of containerd-client and tonic.
+//!
+//! [`Client`] holds a lazily connected channel and the namespace; every call goes through
+//! [`Client::call`], which adds the headers and a deadline and turns a status into an [`Error`]
+//! that says which call failed on which object. No policy lives here: what to do on `NotFound`
+//! is the caller's business.
+
+mod error;
+
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use containerd_client::services::v1 as api;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
+
+pub use api::snapshots::snapshots_client::SnapshotsClient;
+pub use containerd_client::{services, types};
+pub use error::Error;
+
+use crate::failure::{Context, Failure, Kind, Result as Outcome};
+
+/// Where containerd listens unless told otherwise (containerd's own default).
+pub const DEFAULT_ADDRESS: &str = "/run/containerd/containerd.sock";
+
+/// How long one ordinary call may take before it counts as failed. Calls that wait for something
+/// (a task's end, an unpack) say their own.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Image indexes and specs may be large: containerd's own client raises the limit likewise.
+const MAX_MESSAGE: usize = 16 << 20;
+
+/// Result of one containerd call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A connection to one containerd, bound to one namespace and, once made, one lease.
+#[derive(Clone)]
+pub struct Client {
+    channel: Channel,
+    namespace: MetadataValue<Ascii>,
+    lease: Option<MetadataValue<Ascii>>,
+}
+
+/// Generates an accessor per service: a tonic client on our channel with our size limits.
+macro_rules! services {
+    ($($(#[$doc:meta])* $name:ident: $client:ty;)*) => {
+        impl Client {
+            $(
+                $(#[$doc])*
+                pub fn $name(&self) -> $client {
+                    <$client>::new(self.channel.clone())
+                        .max_decoding_message_size(MAX_MESSAGE)
+                        .max_encoding_message_size(MAX_MESSAGE)
+                }
+            )*
+        }
+    };
+}
+
+services! {
+    /// Container records.
+    containers: api::containers_client::ContainersClient<Channel>;
+    /// The content store: blobs and their labels.
+    content: api::content_client::ContentClient<Channel>;
+    /// Applying layers to snapshots.
+    diff: api::diff_client::DiffClient<Channel>;
+    /// Image records: names of root blobs.
+    images: api::images_client::ImagesClient<Channel>;
+    /// Which plugins containerd has.
+    introspection: api::introspection_client::IntrospectionClient<Channel>;
+    /// Leases: what keeps the collector away.
+    leases: api::leases_client::LeasesClient<Channel>;
+    /// Snapshots: root file systems.
+    snapshots: SnapshotsClient<Channel>;
+    /// Tasks: running containers.
+    tasks: api::tasks_client::TasksClient<Channel>;
+    /// containerd's version.
+    version: api::version_client::VersionClient<Channel>;
+}
+
+impl Client {
+    /// A client for the containerd at `address` (a path, or `unix://` and a path). Nothing is sent
+    /// before the first call; a lost connection is made again by the next call.
+    pub fn new(address: &str, namespace: &str) -> Outcome<Self> {
+        let path = socket_path(address)?;
+        let channel = Endpoint::from_shared(format!("unix://{path}"))
+            .or_fail(Kind::Usage, || {
+                format!("invalid containerd address {address:?}")
+            })?
+            .connect_timeout(Duration::from_secs(10))
+            .connect_lazy();
+        let namespace = namespace.parse().or_fail(Kind::Usage, || {
+            format!("invalid containerd namespace {namespace:?}")
+        })?;
+        Ok(Self {
+            channel,
+            namespace,
+            lease: None,
+        })
+    }
+
+    /// The same connection with every later call under `lease`.
+    pub fn with_lease(&self, lease: &str) -> Outcome<Self> {
+        let lease = lease
+            .parse()
+            .or_fail(Kind::Usage, || format!("invalid lease id {lease:?}"))?;
+        Ok(Self {
+            lease: Some(lease),
+            ..self.clone()
+        })
+    }
+
+    /// Sends `message` with our headers and [`DEADLINE`].
+    ///
+    /// `what` names the call and its object for the error: `("delete task", id)`.
+    pub async fn call<M, R, F>(
+        &self,
+        what: (&'static str, &str),
+        message: M,
+        send: impl FnOnce(Request<M>) -> F,
+    ) -> Result<R>
+    where
+        F: Future<Output = std::result::Result<Response<R>, Status>>,
+    {
+        self.call_within(DEADLINE, what, message, send).await
+    }
+
+    /// [`Client::call`] with a deadline of its own.
+    pub async fn call_within<M, R, F>(
+        &self,
+        deadline: Duration,
+        what: (&'static str, &str),
+        message: M,
+        send: impl FnOnce(Request<M>) -> F,
+    ) -> Result<R>
+    where
+        F: Future<Output = std::result::Result<Response<R>, Status>>,
+    {
+        match tokio::time::timeout(deadline, send(self.request(message))).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(Error::refused(what, &status)),
+            Err(_) => Err(Error::late(what, deadline)),
+        }
+    }
+
+    /// A request with our headers and no deadline, for streams.
+    pub fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        let headers = request.metadata_mut();
+        headers.insert("containerd-namespace", self.namespace.clone());
+        if let Some(lease) = &self.lease {
+            headers.insert("containerd-lease", lease.clone());
+        }
+        request
+    }
+}
+
+/// The path in `address`; explains what a dockerd socket is not.
+fn socket_path(address: &str) -> Outcome<&str> {
+    let path = address.strip_prefix("unix://").unwrap_or(address);
+    if !Path::new(path).is_absolute() {
+        return Err(
+            Failure::usage(format!("invalid containerd address {address:?}"))
+                .because("it is not an absolute path, nor unix:// and an absolute path"),
+        );
+    }
+    if path.ends_with("docker.sock") {
+        return Err(Failure::usage(format!("{path} is dockerd's socket"))
+            .because("airtight talks to containerd directly")
+            .hint(format!(
+                "containerd listens at {DEFAULT_ADDRESS} by default"
+            )));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_path_with_or_without_its_scheme() {
+        assert_eq!(socket_path("/run/c.sock").unwrap(), "/run/c.sock");
+        assert_eq!(socket_path("unix:///run/c.sock").unwrap(), "/run/c.sock");
+        assert!(socket_path("tcp://host:1").is_err());
+        let docker = socket_path("unix:///var/run/docker.sock").unwrap_err();
+        assert!(docker.to_string().contains("dockerd"), "{docker}");
+    }
+}

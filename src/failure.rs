@@ -1,0 +1,126 @@
+//! What went wrong, written for the person at the terminal.
+//!
+//! Every room returns [`Failure`] at its edge: a kind (which decides the exit code, in `main.rs`
+//! alone), what was attempted on which object, why it failed, and what to do about it. Nothing
+//! here prints.
+
+use std::error::Error;
+use std::fmt;
+
+/// The result of everything that can fail with a [`Failure`].
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// What sort of failure it is; `main.rs` maps it to an exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The command line, a metadata file or a configuration file asks for something impossible.
+    Usage,
+    /// This host lacks something, or a system call failed.
+    Host,
+    /// containerd is absent, refused or failed.
+    Containerd,
+    /// The image is absent or broken.
+    Image,
+    /// The payload's command does not exist in the image (exit code 127).
+    CommandNotFound,
+    /// The payload's command exists but cannot be executed (exit code 126).
+    CommandNotExecutable,
+}
+
+/// A failure: kind, what, why, hints.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    what: String,
+    why: Option<Box<dyn Error + Send + Sync>>,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    /// A failure of `kind`; `what` names the action and its object, without a full stop.
+    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+        Self {
+            kind,
+            what: what.into(),
+            why: None,
+            hints: Vec::new(),
+        }
+    }
+
+    /// Shorthand for [`Kind::Usage`].
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, what)
+    }
+
+    /// Shorthand for [`Kind::Host`].
+    pub fn host(what: impl Into<String>) -> Self {
+        Self::new(Kind::Host, what)
+    }
+
+    /// Adds the cause.
+    pub fn because(mut self, why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.why = Some(why.into());
+        self
+    }
+
+    /// Adds one thing the reader can do about it.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The kind, for the exit code.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What the reader can do about it, most useful first.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+}
+
+/// `what: why: why of that …`, on one line.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        let mut cause = self.why.as_deref().map(|why| why as &dyn Error);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl Error for Failure {}
+
+/// Turns any error into a [`Failure`] where it is known what was attempted.
+pub trait Context<T> {
+    /// On error: a failure of `kind` saying `what()` failed, with the error as its cause.
+    fn or_fail<S: Into<String>>(self, kind: Kind, what: impl FnOnce() -> S) -> Result<T>;
+}
+
+impl<T, E> Context<T> for std::result::Result<T, E>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn or_fail<S: Into<String>>(self, kind: Kind, what: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|error| Failure::new(kind, what()).because(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_reads_as_one_line_from_what_to_why() {
+        let inner = std::io::Error::other("no such device");
+        let failure = Failure::host("cannot mount /data")
+            .because(inner)
+            .hint("check the path");
+        assert_eq!(failure.to_string(), "cannot mount /data: no such device");
+        assert_eq!(failure.hints(), ["check the path"]);
+    }
+}

@@ -1,0 +1,119 @@
+//! Names of containers: what a user may call one, and what we call one that has no name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Context, Failure, Kind, Result};
+
+/// The longest id containerd accepts (containerd, `identifiers/validate.go`).
+const MAX_LENGTH: usize = 76;
+
+/// The id of a container, of its snapshot, lease, cgroup and run directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ContainerId(String);
+
+impl ContainerId {
+    /// A fresh random id of 16 hexadecimal digits.
+    pub fn random() -> Result<Self> {
+        let mut bytes = [0u8; 8];
+        std::fs::File::open("/dev/urandom")
+            .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut bytes))
+            .or_fail(Kind::Host, || "cannot read /dev/urandom")?;
+        Ok(Self(format!("{:016x}", u64::from_be_bytes(bytes))))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Accepts what containerd accepts: letters and digits, joined by single `.`, `_` or `-`.
+impl FromStr for ContainerId {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let refuse =
+            |why: &str| Failure::usage(format!("invalid container name {text:?}")).because(why);
+        if text.is_empty() {
+            return Err(refuse("it is empty"));
+        }
+        if text.len() > MAX_LENGTH {
+            return Err(refuse("it is longer than containerd's 76 characters"));
+        }
+        let separator = |byte: u8| matches!(byte, b'.' | b'_' | b'-');
+        let bytes = text.as_bytes();
+        let well_formed = bytes
+            .iter()
+            .all(|&b| b.is_ascii_alphanumeric() || separator(b))
+            && !separator(bytes[0])
+            && !separator(bytes[bytes.len() - 1])
+            && !bytes
+                .windows(2)
+                .any(|pair| separator(pair[0]) && separator(pair[1]));
+        if !well_formed {
+            return Err(refuse(
+                "only letters and digits, joined by single '.', '_' or '-'",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for ContainerId {
+    type Error = Failure;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<ContainerId> for String {
+    fn from(id: ContainerId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_containerd_accepts() {
+        for good in ["a", "web-1", "dag.task_3", "0"] {
+            assert_eq!(good.parse::<ContainerId>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "a..b",
+            "a b",
+            "ü",
+            "a/b",
+            "..",
+            &"x".repeat(77),
+        ] {
+            assert!(bad.parse::<ContainerId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn random_ids_are_valid_and_differ() {
+        let (a, b) = (
+            ContainerId::random().unwrap(),
+            ContainerId::random().unwrap(),
+        );
+        assert_ne!(a, b);
+        assert!(a.as_str().parse::<ContainerId>().is_ok());
+    }
+}

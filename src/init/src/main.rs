@@ -1,0 +1,2 @@
+//! The init of a container.
+fn main() {}

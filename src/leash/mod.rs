@@ -1,0 +1,1 @@
+//! The leash: the socket between the owner and the container's init.

@@ -1,0 +1,2 @@
+//! Dispatch; the one place where an outcome becomes an exit code.
+fn main() {}
