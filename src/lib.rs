@@ -4,6 +4,39 @@
 //! settings are merged ([`config`]), decided ([`plan`]), written as an OCI spec ([`spec`]),
 //! launched, supervised and cleaned up ([`run`]), and what a dead owner left is undone ([`reap`]).
 
+pub mod cgroup {
+    #[derive(Debug, Clone)]
+    pub struct Subpath(pub String);
+    impl std::str::FromStr for Subpath {
+        type Err = crate::failure::Failure;
+        fn from_str(s: &str) -> Result<Self, Self::Err> {
+            Ok(Self(s.into()))
+        }
+    }
+}
+pub mod image {
+    #[derive(Debug, Clone)]
+    pub struct Reference(pub String);
+    impl std::str::FromStr for Reference {
+        type Err = crate::failure::Failure;
+        fn from_str(s: &str) -> Result<Self, Self::Err> {
+            Ok(Self(s.into()))
+        }
+    }
+}
+pub mod spec {
+    pub mod user {
+        #[derive(Debug, Clone)]
+        pub struct UserSpec(pub String);
+        impl std::str::FromStr for UserSpec {
+            type Err = crate::failure::Failure;
+            fn from_str(s: &str) -> Result<Self, Self::Err> {
+                Ok(Self(s.into()))
+            }
+        }
+    }
+}
+pub mod config;
 pub mod containerd;
 pub mod failure;
 pub mod id;
