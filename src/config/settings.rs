@@ -13,7 +13,7 @@ use super::values::{
     AppArmor, BlkioWeight, Bytes, CpuShares, Cpus, Device, Invalid, IpcMode, Label, Mount,
     NetworkMode, OomScoreAdj, PidMode, PidsLimit, Seccomp, SecurityOption, SwapLimit, Ulimit,
     UtsMode, Variable, clean_absolute, cpu_list, duration, hostname, parse_mount, parse_tmpfs,
-    parse_volume, signal_number, sysctl,
+    parse_volume, signal_number, sysctl, working_dir,
 };
 use crate::cgroup::Subpath;
 use crate::failure::{Failure, Result};
@@ -259,18 +259,6 @@ fn mounts(merged: &Merged) -> Result<Vec<Mount>> {
         }
     }
     Ok(mounts)
-}
-
-/// A work directory below `/proc/<pid>/fd` would name a descriptor of the runtime, not a directory
-/// of the image (CVE-2024-21626).
-fn working_dir(text: &str) -> Result<String, Invalid> {
-    let clean = clean_absolute(text)?;
-    if clean.starts_with("/proc/") && clean.contains("/fd/") {
-        return Err(Invalid::new(
-            "a directory below /proc/…/fd is a descriptor of the runtime, not of the image",
-        ));
-    }
-    Ok(clean)
 }
 
 /// containerd finds the shim's program by this name, so it must not be a path into elsewhere.

@@ -66,9 +66,21 @@ pub fn clean_absolute(path: &str) -> Result<String, Invalid> {
     Ok(format!("/{}", parts.join("/")))
 }
 
+/// A work directory below `/proc/<pid>/fd` would name a descriptor of the runtime, not a directory
+/// of the image (CVE-2024-21626).
+pub fn working_dir(text: &str) -> Result<String, Invalid> {
+    let clean = clean_absolute(text)?;
+    if clean.starts_with("/proc/") && clean.contains("/fd/") {
+        return Err(Invalid::new(
+            "a directory below /proc/…/fd is a descriptor of the runtime, not of the image",
+        ));
+    }
+    Ok(clean)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::clean_absolute;
+    use super::{clean_absolute, working_dir};
 
     #[test]
     fn paths_inside_are_absolute_and_clean() {
@@ -76,6 +88,14 @@ mod tests {
         assert_eq!(clean_absolute("/").unwrap(), "/");
         for bad in ["a", "", "/a/../b", "/a\0"] {
             assert!(clean_absolute(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_work_directory_is_no_descriptor_of_the_runtime() {
+        assert_eq!(working_dir("/a/").unwrap(), "/a");
+        for bad in ["/proc/self/fd/7", "/proc/1/fd/8/../..", "/proc/thread-self/fd/9", "work"] {
+            assert!(working_dir(bad).is_err(), "{bad}");
         }
     }
 }
