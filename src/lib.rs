@@ -7,3 +7,5 @@
 pub mod containerd;
 pub mod failure;
 pub mod id;
+pub mod kernel;
+pub mod spec;
