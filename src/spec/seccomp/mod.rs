@@ -6,6 +6,7 @@
 
 mod profile;
 mod resolve;
+mod text;
 
 pub use profile::{ArchitectureMapping, Architectures, Conditions, Profile, Rule};
 pub use resolve::resolve;

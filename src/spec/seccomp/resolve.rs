@@ -5,6 +5,8 @@
 //! none may, and capabilities are those of the bounding set, so that a container that runs as an
 //! ordinary user gets the same filter.
 
+use std::collections::HashSet;
+
 use oci_spec::image::Arch as HostArch;
 use oci_spec::runtime::{Arch, Capabilities, LinuxSeccomp, LinuxSyscall};
 
@@ -65,33 +67,25 @@ impl Host<'_> {
 fn syscalls(profile: &Profile, host: &Host<'_>) -> Vec<LinuxSyscall> {
     let mut merged: Vec<Rule> = Vec::new();
     for rule in profile.rules.iter().filter(|rule| host.admits(rule)) {
-        let same = |other: &&mut Rule| {
-            (other.action, other.errno, &other.arguments)
-                == (rule.action, rule.errno, &rule.arguments)
-        };
-        let names = match merged.iter_mut().find(same) {
-            Some(other) => &mut other.names,
-            None => {
-                let names = Vec::new();
-                merged.push(Rule {
-                    names,
-                    ..rule.clone()
-                });
-                let last = merged.len() - 1;
-                &mut merged[last].names
-            }
-        };
-        for name in &rule.names {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
+        match merged
+            .iter_mut()
+            .find(|other| same_but_for_names(other, rule))
+        {
+            Some(other) => other.names.extend(rule.names.iter().cloned()),
+            None => merged.push(rule.clone()),
         }
     }
-    merged
-        .into_iter()
-        .filter(|rule| !rule.names.is_empty())
-        .map(syscall)
-        .collect()
+    for rule in &mut merged {
+        let mut seen = HashSet::new();
+        rule.names.retain(|name| seen.insert(name.clone()));
+    }
+    merged.retain(|rule| !rule.names.is_empty());
+    merged.into_iter().map(syscall).collect()
+}
+
+/// Whether two rules do the same to calls with the same arguments.
+fn same_but_for_names(one: &Rule, other: &Rule) -> bool {
+    (one.action, one.errno, &one.arguments) == (other.action, other.errno, &other.arguments)
 }
 
 fn syscall(rule: Rule) -> LinuxSyscall {
@@ -181,55 +175,14 @@ mod tests {
     #[test]
     fn what_docker_documents_as_blocked_is_blocked() {
         let filter = builtin(&[], HostArch::Amd64, KERNEL);
-        for name in [
-            "acct",
-            "add_key",
-            "bpf",
-            "clock_settime",
-            "create_module",
-            "delete_module",
-            "finit_module",
-            "get_kernel_syms",
-            "get_mempolicy",
-            "init_module",
-            "io_uring_enter",
-            "io_uring_register",
-            "io_uring_setup",
-            "ioperm",
-            "iopl",
-            "kcmp",
-            "kexec_file_load",
-            "kexec_load",
-            "keyctl",
-            "lookup_dcookie",
-            "mbind",
-            "mount",
-            "move_pages",
-            "nfsservctl",
-            "open_by_handle_at",
-            "perf_event_open",
-            "pivot_root",
-            "query_module",
-            "quotactl",
-            "reboot",
-            "request_key",
-            "set_mempolicy",
-            "setns",
-            "settimeofday",
-            "stime",
-            "swapoff",
-            "swapon",
-            "sysfs",
-            "_sysctl",
-            "umount",
-            "umount2",
-            "unshare",
-            "uselib",
-            "userfaultfd",
-            "ustat",
-            "vm86",
-            "vm86old",
-        ] {
+        let blocked = "acct add_key bpf clock_settime create_module delete_module finit_module \
+            get_kernel_syms get_mempolicy init_module io_uring_enter io_uring_register \
+            io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie \
+            mbind mount move_pages nfsservctl open_by_handle_at perf_event_open pivot_root \
+            query_module quotactl reboot request_key set_mempolicy setns settimeofday stime \
+            swapoff swapon sysfs _sysctl umount umount2 unshare uselib userfaultfd ustat vm86 \
+            vm86old";
+        for name in blocked.split(' ') {
             assert!(rules(&filter, name).is_empty(), "{name}");
         }
         for name in ["chroot", "openat2", "futex_waitv", "execve", "arch_prctl"] {

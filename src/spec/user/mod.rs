@@ -12,6 +12,8 @@ mod spec;
 pub use accounts::Accounts;
 pub use spec::{NameOrId, UserSpec};
 
+use serde::Serialize;
+
 use accounts::{Group, User};
 
 use crate::failure::{Failure, Result};
@@ -20,7 +22,7 @@ use crate::failure::{Failure, Result};
 const NO_HOME: &str = "/";
 
 /// Who the payload runs as.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ResolvedUser {
     /// The user id.
     pub uid: u32,
