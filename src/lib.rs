@@ -40,3 +40,5 @@ pub mod config;
 pub mod containerd;
 pub mod failure;
 pub mod id;
+pub mod kernel;
+pub mod spec;
