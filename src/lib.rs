@@ -24,21 +24,10 @@ pub mod image {
         }
     }
 }
-pub mod spec {
-    pub mod user {
-        #[derive(Debug, Clone)]
-        pub struct UserSpec(pub String);
-        impl std::str::FromStr for UserSpec {
-            type Err = crate::failure::Failure;
-            fn from_str(s: &str) -> Result<Self, Self::Err> {
-                Ok(Self(s.into()))
-            }
-        }
-    }
-}
 pub mod config;
 pub mod containerd;
 pub mod failure;
 pub mod id;
 pub mod kernel;
+pub mod plan;
 pub mod spec;

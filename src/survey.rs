@@ -16,6 +16,7 @@ use crate::config::Settings;
 use crate::config::values::{Device, MountSource, NetworkMode, Seccomp};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::host::Facts;
+use crate::spec::base::thermal_throttle_paths;
 use crate::spec::seccomp::Profile;
 
 /// The findings.
@@ -33,6 +34,8 @@ pub struct Survey {
     pub hosts: String,
     /// The host's `/etc/resolv.conf`.
     pub resolv_conf: String,
+    /// What docker hides of each processor beside the fixed paths.
+    pub thermal_throttle: Vec<PathBuf>,
     /// The profile that the settings name.
     pub seccomp: Profile,
     /// Our own descriptors 0, 1, 2 and those to be passed.
@@ -104,9 +107,10 @@ impl Survey {
             devices,
             hosts: if shares_network { etc("/etc/hosts") } else { String::new() },
             resolv_conf: etc("/etc/resolv.conf"),
+            thermal_throttle: thermal_throttle_paths(Path::new("/sys")),
             seccomp: match &settings.security.seccomp {
                 Seccomp::File(path) => Profile::read(path)?,
-                Seccomp::Default | Seccomp::Unconfined => Profile::builtin()?,
+                Seccomp::Default | Seccomp::Unconfined => Profile::builtin(),
             },
             descriptors: numbers.filter_map(|fd| Some((*fd, descriptor(*fd)?))).collect(),
         })

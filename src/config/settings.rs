@@ -19,7 +19,8 @@ use crate::cgroup::Subpath;
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
 use crate::image::Reference;
-use crate::spec::user::UserSpec;
+use crate::spec::capabilities::CapabilityChanges;
+use crate::spec::user::{NameOrId, UserSpec};
 
 /// Everything one run was asked for.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub struct Settings {
     pub entrypoint: Option<Vec<String>>,
     pub working_dir: Option<String>,
     pub user: Option<UserSpec>,
-    pub group_add: Vec<String>,
+    pub group_add: Vec<NameOrId>,
     pub environment: BTreeMap<String, String>,
     pub init: bool,
     pub interactive: bool,
@@ -53,8 +54,7 @@ pub struct Settings {
     pub shm_size: Option<Bytes>,
     pub limits: Limits,
     pub privileged: bool,
-    pub cap_add: Vec<String>,
-    pub cap_drop: Vec<String>,
+    pub capabilities: CapabilityChanges,
     pub security: Security,
     pub sysctls: BTreeMap<String, String>,
     pub pid_mode: PidMode,
@@ -126,7 +126,7 @@ impl Settings {
             }),
             working_dir: optional_with(merged, "working_dir", working_dir)?,
             user: optional(merged, "run_as_user")?,
-            group_add: texts(merged, "group_add"),
+            group_add: each(merged, "group_add")?,
             environment: environment(merged, our_env)?,
             init: switch(merged, "init")?,
             interactive: switch(merged, "interactive")?,
@@ -167,8 +167,10 @@ impl Settings {
             shm_size: optional(merged, "shm_size")?,
             limits: limits(merged)?,
             privileged: switch(merged, "privileged")?,
-            cap_add: texts(merged, "cap_add"),
-            cap_drop: texts(merged, "cap_drop"),
+            capabilities: CapabilityChanges {
+                add: each(merged, "cap_add")?,
+                drop: each(merged, "cap_drop")?,
+            },
             security: security(merged)?,
             sysctls: list(merged, "sysctls", sysctl)?.into_iter().collect(),
             pid_mode: required(merged, "pid_mode")?,
@@ -346,6 +348,9 @@ fn list<T>(
         .collect()
 }
 
-fn texts(merged: &Merged, name: &str) -> Vec<String> {
-    merged.all(name).map(|item| item.text.clone()).collect()
+fn each<T: FromStr>(merged: &Merged, name: &str) -> Result<Vec<T>>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    merged.all(name).map(parse).collect()
 }

@@ -53,7 +53,7 @@ pub(super) fn plan(
     }
     check_cpus(limits, survey)?;
     let quota = limits.cpus.map(|cpus| cpus.thousandths * PERIOD / 1000);
-    let devices = if settings.privileged { crate::spec::base::all_devices() } else { device_rules(base, survey) };
+    let devices = if settings.privileged { vec![all_devices()] } else { device_rules(base, survey) };
     Ok(Resources {
         memory: memory.map(signed),
         memory_swap: swap(limits, memory, survey, warnings)?,
@@ -136,8 +136,15 @@ fn check_cpus(limits: &Limits, survey: &Survey) -> Result<()> {
     Ok(())
 }
 
+/// docker's rule for `--privileged`.
+fn all_devices() -> LinuxDeviceCgroup {
+    let mut rule = LinuxDeviceCgroup::default();
+    rule.set_allow(true).set_access(Some("rwm".to_owned()));
+    rule
+}
+
 fn device_rules(base: &Base, survey: &Survey) -> Vec<LinuxDeviceCgroup> {
-    let mut rules = base.device_rules.clone();
+    let mut rules = base.devices.clone();
     rules.extend(survey.devices.iter().map(crate::survey::DeviceNode::rule));
     rules
 }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use oci_spec::image::Arch;
 use oci_spec::runtime::LinuxSeccomp;
 use serde::Serialize;
 
@@ -51,8 +52,10 @@ pub struct Plan {
     pub mounts: Vec<PlannedMount>,
     /// The root file system cannot be written.
     pub read_only: bool,
-    /// Everything is allowed, nothing hidden.
-    pub privileged: bool,
+    /// Paths that appear empty inside.
+    pub masked_paths: Vec<PathBuf>,
+    /// Paths that cannot be written inside.
+    pub readonly_paths: Vec<PathBuf>,
     /// The system call filter, conditions already resolved.
     pub seccomp: Option<LinuxSeccomp>,
     /// Nodes made in `/dev` beside the default ones.
@@ -126,20 +129,28 @@ pub struct RuntimePlan {
 impl Plan {
     /// Decides everything, or says what cannot be.
     pub fn make(settings: &Settings, survey: &Survey, image: &Image, id: ContainerId) -> Result<Self> {
-        let base = Base::builtin()?;
+        let base = Base::builtin();
         let mut warnings = Vec::new();
         let own_cgroup = survey.facts.cgroup_layout == Layout::Unified;
         let namespaces = namespaces(settings, own_cgroup);
         let hostname = hostname(settings, survey, &id)?;
-        let capabilities = capabilities::resolve(
-            &settings.cap_add,
-            &settings.cap_drop,
-            settings.privileged,
-            survey.facts.last_capability,
-        )?;
+        let last = survey.facts.last_capability;
+        let capabilities = if settings.privileged {
+            if !settings.capabilities.drop.is_empty() {
+                warnings.push("--cap-drop has no effect with --privileged, as with docker".into());
+            }
+            capabilities::all(last)
+        } else {
+            capabilities::granted(&base.capabilities, &settings.capabilities, last)?
+        };
         let seccomp = match (&settings.security.seccomp, settings.privileged) {
             (Seccomp::Unconfined, _) | (Seccomp::Default, true) => None,
-            _ => Some(seccomp::resolve(&survey.seccomp, &capabilities, survey.facts.kernel)?),
+            _ => Some(seccomp::resolve(&survey.seccomp, &capabilities, &Arch::default(), survey.facts.kernel)),
+        };
+        let (masked_paths, readonly_paths) = if settings.privileged {
+            (Vec::new(), Vec::new())
+        } else {
+            ([base.masked_paths.as_slice(), &survey.thermal_throttle].concat(), base.readonly_paths.clone())
         };
         Ok(Self {
             image: ImagePlan {
@@ -162,7 +173,8 @@ impl Plan {
             runtime: RuntimePlan { name: settings.runtime.clone(), binary: settings.runtime_binary.clone() },
             devices: survey.devices.clone(),
             read_only: settings.read_only,
-            privileged: settings.privileged,
+            masked_paths,
+            readonly_paths,
             hostname,
             namespaces,
             seccomp,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use oci_spec::runtime::Mount;
 use serde::Serialize;
 
 use crate::config::Settings;
@@ -56,8 +57,7 @@ pub enum RunFile {
     Inside,
 }
 
-/// Where the init and the leash appear.
-pub(crate) const INSIDE: &str = "/.airtight";
+pub use crate::leash::INSIDE;
 
 /// docker's default size of `/dev/shm`.
 const SHM_SIZE: u64 = 64 << 20;
@@ -102,20 +102,22 @@ pub(super) fn plan(
     Ok(mounts)
 }
 
-fn kernel_mount(mount: &crate::spec::base::BaseMount, settings: &Settings) -> PlannedMount {
-    let mut options = mount.options.clone();
-    let writable = ["/sys", "/sys/fs/cgroup"].contains(&mount.target.as_str());
-    if settings.privileged && writable {
+fn kernel_mount(mount: &Mount, settings: &Settings) -> PlannedMount {
+    let target = mount.destination().to_string_lossy().into_owned();
+    let mut options = mount.options().clone().unwrap_or_default();
+    if settings.privileged && ["/sys", "/sys/fs/cgroup"].contains(&target.as_str()) {
         options.retain(|option| option != "ro");
     }
-    let host_queues = settings.ipc_mode == IpcMode::Host && mount.target == "/dev/mqueue";
-    let kind = if host_queues {
-        options = vec!["rbind".into()];
-        MountKind::Bind { host: mount.target.clone().into(), make: false }
-    } else {
-        MountKind::Kernel { fs_type: mount.fs_type.clone(), source: mount.source.clone() }
-    };
-    PlannedMount { target: mount.target.clone(), kind, options }
+    if settings.ipc_mode == IpcMode::Host && target == "/dev/mqueue" {
+        return PlannedMount {
+            kind: MountKind::Bind { host: target.clone().into(), make: false },
+            options: with_propagation(&["rbind".into()]),
+            target,
+        };
+    }
+    let fs_type = mount.typ().clone().unwrap_or_default();
+    let source = mount.source().as_ref().map_or(fs_type.clone(), |source| source.to_string_lossy().into_owned());
+    PlannedMount { target, kind: MountKind::Kernel { fs_type, source }, options }
 }
 
 fn shared_memory(settings: &Settings) -> Result<Option<PlannedMount>> {

@@ -1,15 +1,15 @@
 //! What runs: command, user, environment, descriptors.
 
-use oci_spec::runtime::Capabilities;
+use oci_spec::runtime::{Capabilities, PosixRlimit};
 use serde::Serialize;
 
 use super::{app_armor, environment};
 use crate::config::Settings;
-use crate::config::values::{Ulimit, working_dir};
+use crate::config::values::working_dir;
 use crate::failure::{Failure, Result};
 use crate::image::Image;
 use crate::spec::base::Base;
-use crate::spec::user::UserSpec;
+use crate::spec::user::{NameOrId, UserSpec};
 use crate::survey::{Descriptor, Survey};
 
 /// The payload.
@@ -24,7 +24,7 @@ pub struct Process {
     /// Resolved in the image once its file system can be read.
     pub user: UserSpec,
     /// Further groups, by name or number.
-    pub group_add: Vec<String>,
+    pub group_add: Vec<NameOrId>,
     /// Started by our init, on the leash.
     pub init: bool,
     /// Gets a terminal of its own.
@@ -34,7 +34,7 @@ pub struct Process {
     /// Descriptors handed over under their own numbers; 0, 1 and 2 here mean: as they are.
     pub pass_fds: Vec<i32>,
     /// Limits set explicitly, so that none is inherited from containerd.
-    pub rlimits: Vec<Ulimit>,
+    pub rlimits: Vec<PosixRlimit>,
     /// Set explicitly, for the same reason.
     pub oom_score_adj: i32,
     /// Set-user-ID programs gain nothing.
@@ -156,11 +156,11 @@ fn check_descriptors(settings: &Settings, survey: &Survey) -> Result<()> {
 
 /// What the user set over our defaults for every kind: a limit that is not set would be inherited
 /// from containerd.
-fn rlimits(settings: &Settings, base: &Base) -> Vec<Ulimit> {
+fn rlimits(settings: &Settings, base: &Base) -> Vec<PosixRlimit> {
     let mut limits = base.rlimits.clone();
     for limit in &settings.ulimits {
-        limits.retain(|other| other.kind != limit.kind);
-        limits.push(*limit);
+        limits.retain(|other| other.typ() != limit.kind);
+        limits.push((*limit).into());
     }
     limits
 }

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -18,7 +18,7 @@ use nix::unistd::mkfifo;
 use tokio::sync::oneshot;
 
 use super::launch::TaskStdio;
-use super::stdio::{Copy, copy_from};
+use super::stdio::{Copy, copy};
 use crate::failure::{Context, Kind, Result};
 use crate::plan::Process;
 
@@ -44,10 +44,10 @@ impl Fifos {
         };
         let stdin = process.interactive.then(|| make("stdin")).transpose().or_fail(Kind::Host, cannot)?;
         let mut outputs = vec![make("stdout").or_fail(Kind::Host, cannot)?];
-        let mut copies = vec![copy(&outputs[0], io::stdout().as_fd()).or_fail(Kind::Host, cannot)?];
+        let mut copies = vec![copy_out(&outputs[0], io::stdout().as_fd()).or_fail(Kind::Host, cannot)?];
         if !process.terminal {
             let stderr = make("stderr").or_fail(Kind::Host, cannot)?;
-            copies.push(copy(&stderr, io::stderr().as_fd()).or_fail(Kind::Host, cannot)?);
+            copies.push(copy_out(&stderr, io::stderr().as_fd()).or_fail(Kind::Host, cannot)?);
             outputs.push(stderr);
         }
         let text = |path: Option<&PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
@@ -71,7 +71,7 @@ impl Fifos {
         thread::Builder::new()
             .name("stdin".into())
             .spawn(move || {
-                super::stdio::copy(File::from(from), to);
+                copy(File::from(from), to);
                 // Nobody may be waiting any more.
                 let _ = done.send(());
             })
@@ -88,19 +88,15 @@ impl Fifos {
     }
 }
 
-fn copy(path: &Path, to: std::os::fd::BorrowedFd<'_>) -> io::Result<Copy> {
+fn copy_out(path: &Path, to: BorrowedFd<'_>) -> io::Result<Copy> {
     let from = open(path, false)?;
     let to = File::from(to.try_clone_to_owned()?);
-    let (done, opened) = std::sync::mpsc::channel();
-    let reader = from.try_clone()?;
-    // A FIFO that nobody has opened for writing yet reads as ended; poll waits for the first writer
-    // (fifo(7), pipe_poll in the kernel).
-    thread::Builder::new().name("fifo".into()).spawn(move || {
-        wait_for_writer(&reader);
-        let _ = done.send(());
-    })?;
-    drop(opened);
-    copy_from(from, to)
+    Copy::spawn(move || {
+        // A FIFO that nobody has opened for writing yet reads as ended; poll(2) waits for the first
+        // writer.
+        wait_for_writer(&from);
+        copy(from, to);
+    })
 }
 
 fn wait_for_writer(fifo: &File) {

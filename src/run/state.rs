@@ -144,11 +144,6 @@ impl RunDir {
         }
     }
 
-    /// Writes a file that the container will see.
-    pub fn write(&self, path: &Path, text: &str) -> Result<()> {
-        write_new(path, text.as_bytes(), 0o644).or_fail(Kind::Host, || format!("cannot write {}", path.display()))
-    }
-
     /// Removes it; the run is then forgotten.
     pub fn remove(self) -> Result<()> {
         // The record goes first: a directory that cannot be removed whole is then no run any more.

@@ -32,6 +32,17 @@ pub struct Stdio {
 pub struct Copy(oneshot::Receiver<()>);
 
 impl Copy {
+    /// Starts the thread.
+    pub fn spawn(copy: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let (done, finished) = oneshot::channel();
+        thread::Builder::new().name("output".into()).spawn(move || {
+            copy();
+            // Nobody may be waiting any more.
+            let _ = done.send(());
+        })?;
+        Ok(Self(finished))
+    }
+
     /// Resolves when everything is copied.
     pub async fn finish(self) {
         // An error means that the thread is gone: also an end.
@@ -107,23 +118,13 @@ pub fn copy_in_thread(from: File, to: File) -> io::Result<()> {
 /// A pipe whose content is copied to `to`.
 pub fn copy_out(to: File) -> io::Result<(OwnedFd, Copy)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    Ok((write, copy_from(File::from(read), to)?))
-}
-
-/// A thread that copies all of `from` to `to`.
-pub fn copy_from(from: File, to: File) -> io::Result<Copy> {
-    let (done, finished) = oneshot::channel();
-    thread::Builder::new().name("output".into()).spawn(move || {
-        copy(from, to);
-        // Nobody may be waiting any more.
-        let _ = done.send(());
-    })?;
-    Ok(Copy(finished))
+    let from = File::from(read);
+    Ok((write, Copy::spawn(move || copy(from, to))?))
 }
 
 /// Copies until the end of `from` or until `to` takes no more; dropping `from` then gives the writer
 /// EPIPE, as it would have had without us.
-fn copy(mut from: File, mut to: File) {
+pub fn copy(mut from: File, mut to: File) {
     let mut buffer = [0; 64 << 10];
     loop {
         let read = match from.read(&mut buffer) {

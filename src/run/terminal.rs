@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
-use super::stdio::{Copy, copy_from, copy_in_thread};
+use super::stdio::{Copy, copy, copy_in_thread};
 use crate::failure::{Context, Kind, Result};
 use crate::leash::WindowSize;
 
@@ -33,7 +33,8 @@ impl Terminal {
         }
         let screen = io::stdout().as_fd().try_clone_to_owned().or_fail(Kind::Host, cannot)?;
         let output = master.try_clone().or_fail(Kind::Host, cannot)?;
-        let copy = copy_from(File::from(output), File::from(screen)).or_fail(Kind::Host, cannot)?;
+        let (from, to) = (File::from(output), File::from(screen));
+        let copy = Copy::spawn(move || copy(from, to)).or_fail(Kind::Host, cannot)?;
         Ok((Self { master, _raw: raw }, copy))
     }
 

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Capabilities, LinuxDeviceCgroup, Mount};
+use oci_spec::runtime::{Capabilities, LinuxDeviceCgroup, Mount, PosixRlimit};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -28,6 +28,8 @@ pub struct Base {
     pub mounts: Vec<Mount>,
     /// Rules of the device controller, the first of which denies everything.
     pub devices: Vec<LinuxDeviceCgroup>,
+    /// Every limit of setrlimit(2), so that none is inherited from containerd.
+    pub rlimits: Vec<PosixRlimit>,
     #[serde(rename = "comment")]
     _comment: Option<IgnoredAny>,
 }

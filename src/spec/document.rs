@@ -6,15 +6,14 @@
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
-    Linux, LinuxNamespace, LinuxNamespaceType, Mount, PosixRlimit, PosixRlimitType, Process, Root, Spec, User,
+    Linux, LinuxNamespace, LinuxNamespaceType, Mount, Process, Root, Spec, User,
 };
 
-use super::base::Base;
 use super::{capabilities, resources};
 use super::user::ResolvedUser;
 use crate::cgroup::Subpath;
-use crate::config::values::{IpcMode, NetworkMode, PidMode, Ulimit, UtsMode};
-use crate::failure::{Failure, Kind, Result};
+use crate::config::values::{IpcMode, NetworkMode, PidMode, UtsMode};
+use crate::failure::Result;
 use crate::plan::{INSIDE, MountKind, Plan, PlannedMount, RunFile};
 
 /// The version whose fields we use; runc 1.1 knows it.
@@ -55,13 +54,13 @@ pub fn document(plan: &Plan, user: &ResolvedUser, places: &Places, root: &Path) 
     spec.set_version(VERSION.to_owned())
         .set_root(Some(file_system))
         .set_hostname(plan.hostname.clone())
-        .set_process(Some(process(plan, user)?))
+        .set_process(Some(process(plan, user)))
         .set_mounts(Some(plan.mounts.iter().map(|mount| one_mount(mount, places)).collect()))
         .set_linux(Some(linux(plan)?));
     Ok(spec)
 }
 
-fn process(plan: &Plan, user: &ResolvedUser) -> Result<Process> {
+fn process(plan: &Plan, user: &ResolvedUser) -> Process {
     let planned = &plan.process;
     let mut environment = planned.environment.clone();
     if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
@@ -84,22 +83,12 @@ fn process(plan: &Plan, user: &ResolvedUser) -> Result<Process> {
         .set_args(Some(args))
         .set_env(Some(environment))
         .set_cwd(PathBuf::from(&planned.working_dir))
-        .set_capabilities(Some(capabilities::of_user(&planned.capabilities, user.uid)))
-        .set_rlimits(Some(planned.rlimits.iter().map(rlimit).collect::<Result<_>>()?))
+        .set_capabilities(Some(capabilities::for_uid(&planned.capabilities, user.uid)))
+        .set_rlimits(Some(planned.rlimits.clone()))
         .set_no_new_privileges(Some(planned.no_new_privileges))
         .set_apparmor_profile(planned.app_armor_profile.clone())
         .set_oom_score_adj(Some(planned.oom_score_adj));
-    Ok(process)
-}
-
-fn rlimit(limit: &Ulimit) -> Result<PosixRlimit> {
-    let name = serde_json::Value::from(limit.kind.oci());
-    let kind: PosixRlimitType = serde_json::from_value(name).map_err(|why| {
-        Failure::new(Kind::Usage, format!("the OCI spec has no limit {}", limit.kind.oci())).because(why)
-    })?;
-    let mut rlimit = PosixRlimit::default();
-    rlimit.set_typ(kind).set_soft(limit.soft).set_hard(limit.hard);
-    Ok(rlimit)
+    process
 }
 
 fn one_mount(planned: &PlannedMount, places: &Places) -> Mount {
@@ -119,11 +108,7 @@ fn one_mount(planned: &PlannedMount, places: &Places) -> Mount {
 }
 
 fn linux(plan: &Plan) -> Result<Linux> {
-    let base = Base::builtin();
-    let paths = |paths: &[PathBuf]| {
-        let hidden = !plan.privileged;
-        hidden.then(|| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>())
-    };
+    let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
     let mut linux = Linux::default();
     linux
         .set_namespaces(Some(namespaces(plan)))
@@ -132,8 +117,8 @@ fn linux(plan: &Plan) -> Result<Linux> {
         .set_devices(Some(plan.devices.iter().map(crate::survey::DeviceNode::node).collect()))
         .set_seccomp(plan.seccomp.clone())
         .set_sysctl(Some(plan.sysctls.clone().into_iter().collect()))
-        .set_masked_paths(paths(&base.masked_paths))
-        .set_readonly_paths(paths(&base.readonly_paths))
+        .set_masked_paths(Some(paths(&plan.masked_paths)))
+        .set_readonly_paths(Some(paths(&plan.readonly_paths)))
         .set_rootfs_propagation(rootfs_propagation(plan));
     Ok(linux)
 }

@@ -7,6 +7,12 @@
 pub mod base;
 pub mod capabilities;
 mod data_file;
+mod document;
+mod files;
+mod resources;
 pub mod rootfs_files;
 pub mod seccomp;
 pub mod user;
+
+pub use document::{Places, document};
+pub use files::write_files;

@@ -20,7 +20,7 @@ pub use modes::{IpcMode, NetworkMode, PidMode, UtsMode};
 pub use mount::{Mount, MountSource, Propagation, parse_mount, parse_tmpfs, parse_volume};
 pub use security::{AppArmor, Seccomp, SecurityOption};
 pub use signal::signal_number;
-pub use ulimit::{Ulimit, UlimitKind};
+pub use ulimit::Ulimit;
 
 /// Why a text is not a value; shown behind the value and its origin.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

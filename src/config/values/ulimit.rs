@@ -2,55 +2,35 @@
 
 use std::str::FromStr;
 
-use serde::Serialize;
+use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
 
 use super::{Invalid, split_pair};
 
-/// Which resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct UlimitKind(&'static str);
-
-/// docker's names beside those of the OCI runtime spec ("POSIX process", rlimits).
-const KINDS: &[(&str, &str)] = &[
-    ("as", "RLIMIT_AS"),
-    ("core", "RLIMIT_CORE"),
-    ("cpu", "RLIMIT_CPU"),
-    ("data", "RLIMIT_DATA"),
-    ("fsize", "RLIMIT_FSIZE"),
-    ("locks", "RLIMIT_LOCKS"),
-    ("memlock", "RLIMIT_MEMLOCK"),
-    ("msgqueue", "RLIMIT_MSGQUEUE"),
-    ("nice", "RLIMIT_NICE"),
-    ("nofile", "RLIMIT_NOFILE"),
-    ("nproc", "RLIMIT_NPROC"),
-    ("rss", "RLIMIT_RSS"),
-    ("rtprio", "RLIMIT_RTPRIO"),
-    ("rttime", "RLIMIT_RTTIME"),
-    ("sigpending", "RLIMIT_SIGPENDING"),
-    ("stack", "RLIMIT_STACK"),
+/// The names that docker gives them.
+const KINDS: &[(&str, PosixRlimitType)] = &[
+    ("as", PosixRlimitType::RlimitAs),
+    ("core", PosixRlimitType::RlimitCore),
+    ("cpu", PosixRlimitType::RlimitCpu),
+    ("data", PosixRlimitType::RlimitData),
+    ("fsize", PosixRlimitType::RlimitFsize),
+    ("locks", PosixRlimitType::RlimitLocks),
+    ("memlock", PosixRlimitType::RlimitMemlock),
+    ("msgqueue", PosixRlimitType::RlimitMsgqueue),
+    ("nice", PosixRlimitType::RlimitNice),
+    ("nofile", PosixRlimitType::RlimitNofile),
+    ("nproc", PosixRlimitType::RlimitNproc),
+    ("rss", PosixRlimitType::RlimitRss),
+    ("rtprio", PosixRlimitType::RlimitRtprio),
+    ("rttime", PosixRlimitType::RlimitRttime),
+    ("sigpending", PosixRlimitType::RlimitSigpending),
+    ("stack", PosixRlimitType::RlimitStack),
 ];
 
-impl UlimitKind {
-    /// The kind that docker calls `name`.
-    pub fn named(name: &str) -> Option<Self> {
-        let lower = name.to_ascii_lowercase();
-        KINDS
-            .iter()
-            .find(|(docker, _)| *docker == lower)
-            .map(|(_, oci)| Self(oci))
-    }
-
-    /// The OCI name, such as `RLIMIT_NOFILE`.
-    pub fn oci(self) -> &'static str {
-        self.0
-    }
-}
-
 /// One limit; `u64::MAX` is the kernel's RLIM_INFINITY.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "setrlimit(2)'s own words")]
 pub struct Ulimit {
-    pub kind: UlimitKind,
+    pub kind: PosixRlimitType,
     pub soft: u64,
     pub hard: u64,
 }
@@ -64,12 +44,10 @@ impl FromStr for Ulimit {
                 "NAME=SOFT[:HARD] is needed, such as nofile=1024:4096",
             ));
         };
-        let kind = UlimitKind::named(name).ok_or_else(|| {
-            let known: Vec<_> = KINDS.iter().map(|(docker, _)| *docker).collect();
-            Invalid::new(format!(
-                "unknown resource {name:?}; known are {}",
-                known.join(", ")
-            ))
+        let lower = name.to_ascii_lowercase();
+        let kind = KINDS.iter().find(|(known, _)| *known == lower).map(|(_, kind)| *kind).ok_or_else(|| {
+            let known: Vec<_> = KINDS.iter().map(|(name, _)| *name).collect();
+            Invalid::new(format!("unknown resource {name:?}; known are {}", known.join(", ")))
         })?;
         let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
         let (soft, hard) = (amount(soft)?, amount(hard)?);
@@ -77,6 +55,14 @@ impl FromStr for Ulimit {
             return Err(Invalid::new("the soft limit is above the hard one"));
         }
         Ok(Self { kind, soft, hard })
+    }
+}
+
+impl From<Ulimit> for PosixRlimit {
+    fn from(limit: Ulimit) -> Self {
+        let mut rlimit = Self::default();
+        rlimit.set_typ(limit.kind).set_soft(limit.soft).set_hard(limit.hard);
+        rlimit
     }
 }
 
@@ -97,8 +83,8 @@ mod tests {
     fn one_number_is_both_limits() {
         let limit: Ulimit = "nofile=1024".parse().unwrap();
         assert_eq!(
-            (limit.kind.oci(), limit.soft, limit.hard),
-            ("RLIMIT_NOFILE", 1024, 1024)
+            (limit.kind, limit.soft, limit.hard),
+            (PosixRlimitType::RlimitNofile, 1024, 1024)
         );
         let limit: Ulimit = "core=0:-1".parse().unwrap();
         assert_eq!((limit.soft, limit.hard), (0, u64::MAX));
