@@ -7,3 +7,5 @@
 pub mod containerd;
 pub mod failure;
 pub mod id;
+#[allow(unsafe_code)]
+pub mod leash;
