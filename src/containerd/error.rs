@@ -21,6 +21,8 @@ enum How {
     Refused(Code, String),
     /// No answer within the deadline.
     Late(Duration),
+    /// More content than the caller takes.
+    TooLong(usize),
 }
 
 impl Error {
@@ -38,6 +40,14 @@ impl Error {
             call,
             object: object.to_owned(),
             how: How::Late(deadline),
+        }
+    }
+
+    pub(super) fn too_long((call, object): (&'static str, &str), limit: usize) -> Self {
+        Self {
+            call,
+            object: object.to_owned(),
+            how: How::TooLong(limit),
         }
     }
 
@@ -59,7 +69,7 @@ impl Error {
             How::Late(_) => true,
             How::Refused(Code::Unavailable | Code::Cancelled, _) => true,
             How::Refused(Code::Unknown, message) => message.contains("transport error"),
-            How::Refused(..) => false,
+            How::Refused(..) | How::TooLong(_) => false,
         }
     }
 
@@ -68,6 +78,7 @@ impl Error {
         match &self.how {
             How::Refused(_, message) => message,
             How::Late(_) => "no answer",
+            How::TooLong(_) => "too long",
         }
     }
 }
@@ -79,6 +90,7 @@ impl fmt::Display for Error {
             How::Refused(code, message) if message.is_empty() => write!(f, "{code}"),
             How::Refused(_, message) => f.write_str(message),
             How::Late(limit) => write!(f, "containerd did not answer within {}s", limit.as_secs()),
+            How::TooLong(limit) => write!(f, "it is longer than {limit} bytes"),
         }
     }
 }
