@@ -18,7 +18,7 @@ use super::values::{
 use crate::cgroup::Subpath;
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
-use crate::image::Reference;
+use crate::image::Wanted;
 use crate::spec::capabilities::CapabilityChanges;
 use crate::spec::user::{NameOrId, UserSpec};
 
@@ -29,7 +29,7 @@ use crate::spec::user::{NameOrId, UserSpec};
     reason = "runtime-specs/keys.yaml says what each key means"
 )]
 pub struct Settings {
-    pub image: Reference,
+    pub image: Wanted,
     pub command: Vec<String>,
     pub entrypoint: Option<Vec<String>>,
     pub working_dir: Option<String>,

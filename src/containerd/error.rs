@@ -35,7 +35,8 @@ impl Error {
         }
     }
 
-    pub(super) fn late((call, object): (&'static str, &str), deadline: Duration) -> Self {
+    /// A call that did not come to its end within `deadline`.
+    pub fn late((call, object): (&'static str, &str), deadline: Duration) -> Self {
         Self {
             call,
             object: object.to_owned(),
@@ -59,6 +60,11 @@ impl Error {
     /// The object exists already.
     pub fn is_already_exists(&self) -> bool {
         matches!(self.how, How::Refused(Code::AlreadyExists, _))
+    }
+
+    /// The object is in another state than the call needs.
+    pub fn is_failed_precondition(&self) -> bool {
+        matches!(self.how, How::Refused(Code::FailedPrecondition, _))
     }
 
     /// The connection broke, containerd is not there, or it did not answer: nothing is known about

@@ -6,6 +6,7 @@
 
 pub mod descriptor;
 pub mod digest;
+mod facets;
 pub mod find;
 pub mod import;
 mod labels;

@@ -10,6 +10,7 @@
 
 #[allow(dead_code, reason = "init uses the other half")]
 mod codec;
+pub mod inherited;
 mod listener;
 mod owner;
 #[allow(dead_code, reason = "init uses the other half")]

@@ -155,8 +155,8 @@ impl Plan {
         Ok(Self {
             image: ImagePlan {
                 name: image.name.clone(),
-                digest: image.digest.to_string(),
-                chain_id: image.chain_id.to_string(),
+                digest: image.manifest.digest.to_string(),
+                chain_id: image.chain_id().map(|id| id.to_string()).unwrap_or_default(),
                 snapshotter: settings.snapshotter.clone(),
             },
             process: process::plan(settings, survey, image, &base, capabilities, hostname.as_deref())?,
@@ -181,6 +181,24 @@ impl Plan {
             warnings,
             id,
         })
+    }
+}
+
+impl Plan {
+    /// The same without our init: the payload is PID 1.
+    pub fn without_init(mut self) -> Self {
+        self.process.init = false;
+        self.mounts.retain(|mount| mount.kind != MountKind::Run(RunFile::Inside));
+        self
+    }
+
+    /// The container's cgroup as the OCI runtime takes it: absolute below each controller's mount, or
+    /// `slice:prefix:name` for systemd's driver.
+    pub fn cgroup_path(&self) -> String {
+        match &self.cgroup.subpath {
+            Subpath::Cgroupfs(below) => format!("/{}/{}", below.display(), self.id),
+            Subpath::Systemd { slice, prefix } => format!("{slice}:{prefix}:{}", self.id),
+        }
     }
 }
 

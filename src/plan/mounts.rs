@@ -57,7 +57,7 @@ pub enum RunFile {
     Inside,
 }
 
-pub use crate::leash::INSIDE;
+use crate::leash::INSIDE;
 
 /// docker's default size of `/dev/shm`.
 const SHM_SIZE: u64 = 64 << 20;

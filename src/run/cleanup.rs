@@ -13,7 +13,6 @@ use super::record::Record;
 use super::state::{RunDir, State};
 use crate::cgroup::Group;
 use crate::containerd::{Client, Error};
-use crate::failure::Result;
 
 /// From SIGKILL to a process that is gone; one that takes longer hangs in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
@@ -25,7 +24,7 @@ const DELETE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Undoes the run that `dir` belongs to. What could not be undone is returned, in words; the record
 /// is kept then.
-pub async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) -> Result<Vec<String>> {
+pub async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) -> Vec<String> {
     let mut leftovers = Vec::new();
     note(&mut leftovers, kill(record).await);
     // The rest hangs on the task: a root file system in use can be neither unmounted nor removed.
@@ -42,7 +41,7 @@ pub async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) 
     if leftovers.is_empty() {
         note(&mut leftovers, dir.remove().map_err(|why| why.to_string()));
     }
-    Ok(leftovers)
+    leftovers
 }
 
 fn note(leftovers: &mut Vec<String>, done: Result<(), String>) {

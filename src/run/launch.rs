@@ -11,7 +11,7 @@ use std::path::Path;
 use containerd_client::services::v1::container::Runtime;
 use containerd_client::services::v1::snapshots::PrepareSnapshotRequest;
 use containerd_client::services::v1::{
-    Container, CreateContainerRequest, CreateTaskRequest, StartRequest,
+    CloseIoRequest, Container, CreateContainerRequest, CreateTaskRequest, StartRequest,
 };
 use containerd_client::types::Mount;
 use oci_spec::runtime::Spec;
@@ -25,6 +25,7 @@ use super::verdict::Phases;
 use crate::cgroup::{Group, Hierarchies, Subpath};
 use crate::containerd::Client;
 use crate::failure::{Context, Kind, Result};
+use crate::id::ContainerId;
 use crate::image::{self, Image};
 use crate::leash::{self, Listener};
 use crate::plan::{MountKind, Plan};
@@ -87,7 +88,7 @@ impl Launch<'_> {
     }
 
     fn places(&self) -> Places {
-        Places { run: self.dir.path().to_owned(), volumes: self.state.volumes(&self.plan.id) }
+        self.state.places(&self.plan.id)
     }
 
     fn write_files(&self) -> Result<()> {
@@ -95,7 +96,7 @@ impl Launch<'_> {
         if self.plan.process.init {
             let inside = self.dir.path().join("inside");
             fs::create_dir(&inside).or_fail(Kind::Host, || format!("cannot make {}", inside.display()))?;
-            leash::write_program(&inside)?;
+            leash::program::write_into(&inside)?;
         }
         Ok(())
     }
@@ -131,7 +132,7 @@ impl Launch<'_> {
             at,
             user: self.plan.process.user.clone(),
             group_add: self.plan.process.group_add.clone(),
-            volumes: volumes.collect(),
+            copies: volumes.collect(),
         };
         let user = rootfs::look_into(question).await?;
         // The shim mounts the root file system there, below its own directory.
@@ -190,6 +191,14 @@ impl Launch<'_> {
         let created = self.client.call(("create task", id), request, |request| tasks.create(request)).await;
         created.map(|response| response.pid).map_err(|why| super::runc::explain(why, self.plan))
     }
+}
+
+/// Tells the shim that nothing more comes on stdin.
+pub async fn close_stdin(client: &Client, id: &ContainerId) -> Result<()> {
+    let request = CloseIoRequest { container_id: id.to_string(), exec_id: String::new(), stdin: true };
+    let mut tasks = client.tasks();
+    client.call(("close stdin of task", id.as_str()), request, |request| tasks.close_io(request)).await?;
+    Ok(())
 }
 
 /// What the shim is to connect: nothing where the init gets descriptors from us.

@@ -17,7 +17,8 @@ use tokio::sync::oneshot;
 
 use crate::containerd::types::Mount;
 use crate::failure::{Context, Failure, Kind, Result};
-use crate::spec::user::{ResolvedUser, UserSpec};
+use crate::spec::rootfs_files;
+use crate::spec::user::{self, NameOrId, ResolvedUser, UserSpec};
 
 /// What is wanted of the snapshot.
 pub struct Question {
@@ -28,12 +29,12 @@ pub struct Question {
     /// Whom to look up.
     pub user: UserSpec,
     /// Further groups to look up.
-    pub group_add: Vec<String>,
-    /// For each anonymous volume: its path inside, and the directory on the host it becomes.
-    pub volumes: Vec<(String, PathBuf)>,
+    pub group_add: Vec<NameOrId>,
+    /// Directories of the image, and what on the host becomes a copy of each.
+    pub copies: Vec<(String, PathBuf)>,
 }
 
-/// Mounts the snapshot, looks the user up and fills the volumes.
+/// Mounts the snapshot, looks the user up and copies.
 pub async fn look_into(question: Question) -> Result<ResolvedUser> {
     let (answer, answered) = oneshot::channel();
     thread::Builder::new()
@@ -52,9 +53,9 @@ fn look(question: &Question) -> Result<ResolvedUser> {
     for one in &question.mounts {
         read_only(one, &question.at).or_fail(Kind::Host, cannot)?;
     }
-    let user = crate::spec::user::resolve_in(&question.at, &question.user, &question.group_add)?;
-    for (inside, host) in &question.volumes {
-        fill_volume(&question.at, inside, host)?;
+    let user = user::resolve(&question.user, &question.group_add, &rootfs_files::read_accounts(&question.at)?)?;
+    for (inside, host) in &question.copies {
+        copy_directory(&question.at, inside, host)?;
     }
     Ok(user)
 }
@@ -99,9 +100,10 @@ fn relative_layers(lower: &str) -> (PathBuf, String) {
     (parent.to_owned(), relative.collect::<Vec<_>>().join(":"))
 }
 
-/// Makes `host` a copy of what the image has at `inside`, as docker fills an anonymous volume.
-fn fill_volume(root: &Path, inside: &str, host: &Path) -> Result<()> {
-    let cannot = || format!("cannot make the volume {inside}");
+/// Makes `host` a copy of what the image has at `inside`, as docker fills an anonymous volume; an empty
+/// directory if it has nothing there.
+fn copy_directory(root: &Path, inside: &str, host: &Path) -> Result<()> {
+    let cannot = || format!("cannot copy {inside} of the image to {}", host.display());
     fs::create_dir_all(host).or_fail(Kind::Host, cannot)?;
     let Some(source) = open_inside(root, inside).or_fail(Kind::Image, cannot)? else {
         return Ok(());

@@ -19,6 +19,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::record::Record;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
+use crate::spec::Places;
 
 /// Where runs are recorded unless told otherwise; gone after a reboot, as the runs are.
 pub const DEFAULT_STATE: &str = "/run/airtight";
@@ -114,6 +115,11 @@ impl State {
     /// Where the anonymous volumes of `id` are.
     pub fn volumes(&self, id: &ContainerId) -> PathBuf {
         self.data.join("volumes").join(id.as_str())
+    }
+
+    /// Where a run keeps what its container sees.
+    pub fn places(&self, id: &ContainerId) -> Places {
+        Places { run: self.root.join(id.as_str()), volumes: self.volumes(id) }
     }
 
     fn lock_all(&self) -> Result<Flock<File>> {

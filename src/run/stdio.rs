@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::thread;
 
 use nix::sys::stat::fstat;
@@ -15,6 +15,7 @@ use nix::{errno::Errno, fcntl::OFlag};
 use tokio::sync::oneshot;
 
 use crate::failure::{Context, Kind, Result};
+use crate::leash::inherited;
 use crate::plan::Process;
 use crate::survey::{Descriptor, Survey};
 
@@ -85,6 +86,16 @@ impl Stdio {
         let stderr = stderr.or_fail(Kind::Host, cannot)?;
         Ok(Self { inside: [stdin, stdout, stderr], copies })
     }
+}
+
+/// The descriptors to be passed beside 0, 1 and 2, under their own numbers.
+pub fn passed(numbers: &[RawFd]) -> Result<Vec<(RawFd, OwnedFd)>> {
+    let others = numbers.iter().filter(|number| **number > 2);
+    let copy = |number: &RawFd| {
+        let copy = inherited::copy_of(*number).or_fail(Kind::Usage, || format!("cannot pass descriptor {number}"))?;
+        Ok((*number, copy))
+    };
+    others.map(copy).collect()
 }
 
 fn ours(fd: i32) -> io::Result<OwnedFd> {

@@ -134,24 +134,25 @@ impl Supervisor<'_> {
 
     /// The task has ended; what the init said last may still be unread.
     async fn after_task(&mut self, end: TaskEnd, now: &mut Progress) -> Result<PayloadEnd> {
-        let last_words = async {
-            while let Some(event) = next_event(&mut self.leash).await? {
-                match event {
-                    Event::Exited(exit) => now.ended(PayloadEnd::Status(exit.status)),
-                    Event::StartFailed(failure) => now.ended(PayloadEnd::StartFailed(failure)),
-                    _ => {}
-                }
-            }
-            Ok(())
-        };
-        if self.leash.is_some() && now.end.is_none() {
+        if now.end.is_none() && self.leash.is_some() {
             // An init that outlives its task says nothing more.
-            tokio::time::timeout(AFTER_KILL, last_words).await.unwrap_or(Ok(()))?;
+            tokio::time::timeout(AFTER_KILL, self.last_words(now)).await.unwrap_or(Ok(()))?;
         }
         Ok(match end {
             TaskEnd::Status(status) => PayloadEnd::TaskStatus(status),
             TaskEnd::Lost(why) => PayloadEnd::Lost(why),
         })
+    }
+
+    async fn last_words(&mut self, now: &mut Progress) -> Result<()> {
+        while let Some(event) = next_event(&mut self.leash).await? {
+            match event {
+                Event::Exited(exit) => now.ended(PayloadEnd::Status(exit.status)),
+                Event::StartFailed(failure) => now.ended(PayloadEnd::StartFailed(failure)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn on_signal(&mut self, number: i32, now: &mut Progress) {

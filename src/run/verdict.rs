@@ -201,7 +201,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} after {:.3}s", self.id, self.cause, self.duration.as_secs_f64())?;
         if let Some(bytes) = self.usage.memory_peak_bytes {
-            write!(f, ", memory peak {}", crate::cli::human::bytes(bytes))?;
+            write!(f, ", memory peak {}", crate::cli::human::size(bytes))?;
         }
         if let Some(seconds) = self.usage.cpu_seconds {
             write!(f, ", cpu {seconds:.3}s")?;

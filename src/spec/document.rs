@@ -11,10 +11,10 @@ use oci_spec::runtime::{
 
 use super::{capabilities, resources};
 use super::user::ResolvedUser;
-use crate::cgroup::Subpath;
 use crate::config::values::{IpcMode, NetworkMode, PidMode, UtsMode};
 use crate::failure::Result;
-use crate::plan::{INSIDE, MountKind, Plan, PlannedMount, RunFile};
+use crate::leash::INSIDE;
+use crate::plan::{MountKind, Plan, PlannedMount, RunFile};
 
 /// The version whose fields we use; runc 1.1 knows it.
 const VERSION: &str = "1.0.2";
@@ -83,7 +83,7 @@ fn process(plan: &Plan, user: &ResolvedUser) -> Process {
         .set_args(Some(args))
         .set_env(Some(environment))
         .set_cwd(PathBuf::from(&planned.working_dir))
-        .set_capabilities(Some(capabilities::for_uid(&planned.capabilities, user.uid)))
+        .set_capabilities(Some(capabilities::for_uid(planned.capabilities.clone(), user.uid)))
         .set_rlimits(Some(planned.rlimits.clone()))
         .set_no_new_privileges(Some(planned.no_new_privileges))
         .set_apparmor_profile(planned.app_armor_profile.clone())
@@ -113,7 +113,7 @@ fn linux(plan: &Plan) -> Result<Linux> {
     linux
         .set_namespaces(Some(namespaces(plan)))
         .set_resources(Some(resources::document(&plan.resources)?))
-        .set_cgroups_path(Some(cgroups_path(plan)))
+        .set_cgroups_path(Some(plan.cgroup_path().into()))
         .set_devices(Some(plan.devices.iter().map(crate::survey::DeviceNode::node).collect()))
         .set_seccomp(plan.seccomp.clone())
         .set_sysctl(Some(plan.sysctls.clone().into_iter().collect()))
@@ -138,14 +138,6 @@ fn namespaces(plan: &Plan) -> Vec<LinuxNamespace> {
         namespace
     };
     own.into_iter().filter(|(own, _)| *own).map(|(_, kind)| namespace(kind)).collect()
-}
-
-/// Absolute for the cgroupfs driver, `slice:prefix:name` for systemd's.
-fn cgroups_path(plan: &Plan) -> PathBuf {
-    match &plan.cgroup.subpath {
-        Subpath::Cgroupfs(below) => Path::new("/").join(below).join(plan.id.as_str()),
-        Subpath::Systemd { slice, prefix } => PathBuf::from(format!("{slice}:{prefix}:{}", plan.id)),
-    }
 }
 
 /// A shared or slave bind mount works only below a root that is at least as open.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
+use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType};
 
 use super::{Invalid, split_pair};
 
@@ -60,9 +60,9 @@ impl FromStr for Ulimit {
 
 impl From<Ulimit> for PosixRlimit {
     fn from(limit: Ulimit) -> Self {
-        let mut rlimit = Self::default();
-        rlimit.set_typ(limit.kind).set_soft(limit.soft).set_hard(limit.hard);
-        rlimit
+        let rlimit = PosixRlimitBuilder::default().typ(limit.kind).hard(limit.hard).soft(limit.soft).build();
+        // The builder fails only for a field without a value, and each has one.
+        rlimit.expect("every field is set")
     }
 }
 

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 use crate::failure::{Failure, Result};
 
 /// The highest id Docker accepts (moby/sys, `user.maxID`): beyond it some C libraries and file
@@ -91,6 +93,18 @@ fn name_or_id(text: &str) -> Result<NameOrId, &'static str> {
         return id.map(NameOrId::Id).ok_or("ids go from 0 to 2147483647");
     }
     Ok(NameOrId::Name(text.to_owned()))
+}
+
+impl Serialize for NameOrId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for UserSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl fmt::Display for NameOrId {
