@@ -173,8 +173,10 @@ fn take_descriptors(header: &libc::msghdr) -> Descriptors {
                     / DESCRIPTOR_SIZE;
                 let data = libc::CMSG_DATA(message).cast::<RawFd>();
                 for index in 0..length {
-                    let number = ptr::read_unaligned(data.add(index));
-                    descriptors.push(OwnedFd::from_raw_fd(number));
+                    // Never negative; said here, so that OwnedFd need not check and panic.
+                    if let number @ 0.. = ptr::read_unaligned(data.add(index)) {
+                        descriptors.push(OwnedFd::from_raw_fd(number));
+                    }
                 }
             }
             message = libc::CMSG_NXTHDR(header, message);

@@ -8,7 +8,7 @@
 use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::protocol::{Exit, SignalNumber, Status};
 use crate::signals::{self, Signals};
@@ -16,7 +16,7 @@ use crate::sys::{self, Errno, check, check_descriptor};
 
 /// How long children are killed and waited for: what is still there then cannot be killed by us
 /// (setuid, or stuck in the kernel), and the owner's kill of the cgroup takes over.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE_SECONDS: libc::time_t = 5;
 
 /// How long to wait for a child to die before looking for new ones.
 const ROUND_MILLISECONDS: libc::c_int = 10;
@@ -64,8 +64,8 @@ impl Family {
             let _ = signals::send(-payload, libc::SIGKILL);
             let _ = signals::send(payload, libc::SIGKILL);
         }
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        let end = sys::seconds().saturating_add(PATIENCE_SECONDS);
+        while sys::seconds() < end {
             if let Some(children) = children {
                 for_each_child(children, |child| {
                     let _ = signals::send(child, libc::SIGKILL);
@@ -126,7 +126,11 @@ fn decode(status: libc::c_int) -> Status {
 
 fn duration(time: libc::timeval) -> Duration {
     let part = |number: i64| u64::try_from(number).unwrap_or(0);
-    Duration::from_secs(part(time.tv_sec)).saturating_add(Duration::from_micros(part(time.tv_usec)))
+    Duration::from_micros(
+        part(time.tv_sec)
+            .saturating_mul(1_000_000)
+            .saturating_add(part(time.tv_usec)),
+    )
 }
 
 /// Our children's list, if /proc is there and counts pids as we do. It is kept open, so the

@@ -3,14 +3,14 @@
 //! In: what the owner hands in. Out: a child and a pipe that ends without a word when the command
 //! is executed, or brings the reason why it is not.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::command::Command;
 use crate::descriptors;
 use crate::packet::Descriptors;
 use crate::protocol::{FromInit, MAX_PACKET, Stage, Start, StartFailure};
 use crate::signals;
-use crate::sys::{Errno, check};
+use crate::sys::{Errno, check, check_descriptor};
 use crate::terminal;
 
 /// The child between fork and exec.
@@ -120,6 +120,6 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     unsafe {
         check(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC))?;
         let [read, write] = ends;
-        Ok((OwnedFd::from_raw_fd(read), OwnedFd::from_raw_fd(write)))
+        Ok((check_descriptor(read)?, check_descriptor(write)?))
     }
 }

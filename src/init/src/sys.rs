@@ -53,6 +53,17 @@ pub fn own_pid() -> libc::pid_t {
     unsafe { libc::getpid() }
 }
 
+/// Seconds of a clock that nobody sets. Not std's Instant, which can panic.
+pub fn seconds() -> libc::time_t {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: clock_gettime(2) writes one timespec; every Linux has this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec
+}
+
 /// Names this process, and shuts it off from a payload that runs as the same user: without being
 /// dumpable it cannot be traced, and its descriptors, the leash among them, cannot be opened
 /// through /proc or taken with pidfd_getfd(2) (prctl(2), PR_SET_DUMPABLE).

@@ -1,7 +1,5 @@
 //! A terminal for the payload, from the container's own devpts.
 
-use std::ffi::CStr;
-use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::protocol::WindowSize;
@@ -44,17 +42,13 @@ impl Terminal {
 /// programs of old write their last words there. A convenience only: it fails where /dev is not
 /// ours to write to (another uid, a read-only root) or has a console already.
 fn link_console(master: &OwnedFd) {
-    let mut number: libc::c_uint = 0;
-    let mut path = [0u8; 32];
-    let mut rest = path.as_mut_slice();
-    // SAFETY: TIOCGPTN writes one unsigned int (ioctl_tty(2)).
-    let known = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, &raw mut number) } == 0;
-    if !known || write!(rest, "/dev/pts/{number}\0").is_err() {
-        return;
-    }
-    if let Ok(path) = CStr::from_bytes_until_nul(&path) {
-        // SAFETY: two C strings.
-        unsafe { libc::symlink(path.as_ptr(), c"/dev/console".as_ptr()) };
+    let mut path = [0 as libc::c_char; 32];
+    // SAFETY: ptsname_r(3) writes a C string into a buffer of the length given; symlink(2) reads
+    // that and another.
+    unsafe {
+        if libc::ptsname_r(master.as_raw_fd(), path.as_mut_ptr(), path.len()) == 0 {
+            libc::symlink(path.as_ptr(), c"/dev/console".as_ptr());
+        }
     }
 }
 
