@@ -10,6 +10,8 @@
 
 #[allow(dead_code, reason = "init uses the other half")]
 mod codec;
+#[cfg(test)]
+mod codec_tests;
 mod listener;
 mod owner;
 #[allow(dead_code, reason = "init uses the other half")]
