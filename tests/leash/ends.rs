@@ -6,6 +6,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use airtight::leash::{Payload, Status};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 
 use crate::inside::{Inside, PLACES, Place, line, null, output, rest, soon, start_init, stderr};
 
@@ -84,8 +87,8 @@ async fn killing_init_kills_its_namespace() {
 #[tokio::test]
 async fn an_init_that_does_not_read_is_killed_all_the_same() {
     let (inside, mut output) = family(Place::PidOne, FAMILY, 2).await;
-    let init = nix::unistd::Pid::from_raw(inside.leash.pid());
-    nix::sys::signal::kill(init, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let init = Pid::from_raw(inside.leash.pid());
+    kill(init, Signal::SIGSTOP).unwrap();
     inside.leash.kill().unwrap();
     soon(inside.leash.gone()).await.unwrap();
     assert_eq!(rest(&mut output).await, "");
@@ -141,7 +144,7 @@ async fn an_owner_that_waits_to_be_killed() {
         _ => &[],
     };
     let command = ["sh", "-c", FAMILY];
-    let (mut leash, _init) = start_init(directory.as_ref(), wrapper, &command).await;
+    let (mut leash, init) = start_init(directory.as_ref(), wrapper, &command).await;
     let (input, held) = std::io::pipe().unwrap();
     let stdout = std::io::stdout().as_fd().try_clone_to_owned().unwrap();
     let descriptors = vec![
@@ -151,6 +154,7 @@ async fn an_owner_that_waits_to_be_killed() {
         (3, input.into()),
         (4, held.into()),
     ];
+    println!("child {}", init.id());
     leash
         .start(Payload {
             terminal: None,
@@ -162,10 +166,13 @@ async fn an_owner_that_waits_to_be_killed() {
 
 #[test]
 fn a_killed_owner_takes_everything_with_it() {
+    // The owner's child comes to us, so that it does not stay a zombie.
+    nix::sys::prctl::set_child_subreaper(true).unwrap();
     for place in PLACES {
         let directory = tempfile::tempdir().unwrap();
         let mut owner = Command::new(std::env::current_exe().unwrap())
             .args([
+                "--nocapture",
                 "--ignored",
                 "--exact",
                 "ends::an_owner_that_waits_to_be_killed",
@@ -184,5 +191,8 @@ fn a_killed_owner_takes_everything_with_it() {
         assert_eq!(owner.wait().unwrap().signal(), Some(9));
         // Ends when the last of the family is dead.
         output.read_to_string(&mut seen).unwrap();
+        let child = seen.lines().find_map(|line| line.split_once("child "));
+        let child = Pid::from_raw(child.unwrap().1.parse().unwrap());
+        waitpid(child, None).unwrap();
     }
 }

@@ -33,8 +33,18 @@ static FORK: Mutex<()> = Mutex::new(());
 /// A container without a container: init, connected.
 pub struct Inside {
     pub leash: Leash,
-    init: Child,
+    // Dropped after the leash, whose break ends it.
+    init: Awaited,
     _directory: TempDir,
+}
+
+/// A process that is waited for, even when its test has failed.
+pub struct Awaited(Child);
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let _ = self.0.wait();
+    }
 }
 
 /// The end of a pipe the payload writes to.
@@ -61,7 +71,7 @@ impl Inside {
         let (leash, init) = start_init(directory.path(), wrapper, command).await;
         Self {
             leash,
-            init,
+            init: Awaited(init),
             _directory: directory,
         }
     }
@@ -118,14 +128,17 @@ impl Inside {
     pub async fn exit_code(mut self) -> i32 {
         assert!(soon(self.leash.next()).await.unwrap().is_none());
         soon(self.leash.gone()).await.unwrap();
-        self.init.wait().unwrap().code().unwrap()
+        self.init.0.wait().unwrap().code().unwrap()
     }
 
     /// Breaks the leash and returns init's exit code.
     pub async fn abandon(self) -> i32 {
-        let Self { leash, init, .. } = self;
+        let Self {
+            leash, mut init, ..
+        } = self;
         drop(leash);
-        wait(init).await
+        let ended = tokio::task::spawn_blocking(move || init.0.wait());
+        soon(ended).await.unwrap().unwrap().code().unwrap()
     }
 }
 
@@ -198,12 +211,6 @@ pub fn null() -> OwnedFd {
 /// The test's own standard error.
 pub fn stderr() -> OwnedFd {
     io::stderr().as_fd().try_clone_to_owned().unwrap()
-}
-
-/// Waits for a process that is about to end.
-pub async fn wait(mut process: Child) -> i32 {
-    let ended = tokio::task::spawn_blocking(move || process.wait());
-    soon(ended).await.unwrap().unwrap().code().unwrap()
 }
 
 /// What must happen, with a limit so that a broken promise fails instead of hanging.

@@ -183,9 +183,8 @@ fn for_each_child(children: &OwnedFd, mut act: impl FnMut(libc::pid_t)) {
                 continue;
             }
             // 0 would mean our own process group (kill(2)).
-            match mem::take(&mut pid) {
-                child @ 2.. => act(child),
-                _ => {}
+            if let child @ 2.. = mem::take(&mut pid) {
+                act(child);
             }
         }
     }
