@@ -69,13 +69,12 @@ async fn identified(
         if !wanted.identifies(&image) {
             continue;
         }
-        if found
-            .first()
-            .is_some_and(|other| other.config_blob.digest != image.config_blob.digest)
+        if let Some(other) = found.first()
+            && other.config_blob.digest != image.config_blob.digest
         {
             let what = format!("image id {:?} is ambiguous", wanted.as_str());
             return Err(Failure::new(Kind::Image, what)
-                .because(format!("{} and {} begin so", found[0].name, image.name))
+                .because(format!("{} and {} begin so", other.name, image.name))
                 .hint("give more digits of the id, or the name"));
         }
         found.push(image);
