@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::Globals;
 use super::out::{self, Format};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
@@ -129,7 +130,9 @@ fn rm_command() -> Command {
 }
 
 /// Runs the subcommand in `matches`, which are those of [`command`].
-pub async fn run(matches: &ArgMatches, client: &Client) -> Result<()> {
+pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
+    let client = &globals.client;
+    globals.reach_containerd().await?;
     match matches.subcommand() {
         Some(("import", matches)) => run_import(matches, client).await,
         Some(("ls", matches)) => run_ls(matches, client).await,
@@ -171,7 +174,10 @@ async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
 
 /// Comes true with the first signal that asks us to end.
 async fn interrupted() -> Failure {
-    let failure = || Failure::host("the import was interrupted");
+    let failure = |kind: SignalKind| {
+        let kind = Kind::Interrupted(kind.as_raw_value());
+        Failure::new(kind, "the import was interrupted")
+    };
     let kinds = [
         SignalKind::interrupt(),
         SignalKind::terminate(),
@@ -182,9 +188,9 @@ async fn interrupted() -> Failure {
         return std::future::pending().await;
     };
     tokio::select! {
-        _ = interrupt.recv() => failure(),
-        _ = terminate.recv() => failure(),
-        _ = hangup.recv() => failure(),
+        _ = interrupt.recv() => failure(SignalKind::interrupt()),
+        _ = terminate.recv() => failure(SignalKind::terminate()),
+        _ = hangup.recv() => failure(SignalKind::hangup()),
     }
 }
 
@@ -234,7 +240,14 @@ fn one_of(mut failures: Vec<Failure>, tried: usize) -> Result<()> {
             let kind = failures.first().map_or(Kind::Image, Failure::kind);
             let reasons: Vec<String> = failures.iter().map(Failure::to_string).collect();
             let what = format!("cannot remove {failed} of {tried} images");
-            Err(Failure::new(kind, what).because(reasons.join("; ")))
+            let hints = failures.iter().flat_map(Failure::hints);
+            let mut all = Failure::new(kind, what).because(reasons.join("; "));
+            for hint in hints {
+                if !all.hints().contains(hint) {
+                    all = all.hint(hint.clone());
+                }
+            }
+            Err(all)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The flags that `run` and `bundle` share: one for each runtime key, and where the settings come
 //! from.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, ValueParser};
 use clap::parser::ValueSource;
@@ -15,22 +15,26 @@ const WORDS: &str = "words";
 
 /// Adds the flags to `command`.
 pub fn add_flags(command: Command) -> Command {
+    // docker's: what is behind the image belongs to the command, and of a flag given twice the later
+    // one counts.
     let mut command = command
-        .next_help_heading("Source")
-        .arg(
-            Arg::new("dag-file")
-                .long("dag-file")
-                .value_name("FILE")
-                .help("Takes image, volumes and environments from FILE.metadata.yaml beside FILE; every argument then belongs to the command"),
-        )
+        .args_override_self(true)
         .arg(
             Arg::new(WORDS)
                 .value_names(["IMAGE", "COMMAND"])
                 .num_args(1..)
                 .trailing_var_arg(true)
-                .allow_hyphen_values(true)
                 .value_parser(ValueParser::os_string())
-                .help("The image, and what to run in it [default: what the image says]"),
+                .help_heading("Arguments")
+                .help("The image, and what to run in it [default: what the image says]. Flags stand before the image; everything behind it belongs to the command"),
+        )
+        .arg(
+            Arg::new("dag-file")
+                .long("dag-file")
+                .value_name("FILE")
+                .value_parser(ValueParser::path_buf())
+                .help_heading("Process")
+                .help("Takes image, volumes and environments from FILE.metadata.yaml beside the DAG file FILE; flags win over it, and every argument belongs to the command"),
         );
     for key in keys::KEYS {
         command = command.arg(flag(key));
@@ -52,6 +56,10 @@ fn flag(key: &'static Key) -> Arg {
         .help_heading(key.group);
     let arg = match key.short {
         Some(letter) => arg.short(letter),
+        None => arg,
+    };
+    let arg = match key.alias {
+        Some(alias) => arg.alias(alias),
         None => arg,
     };
     match key.shape {
@@ -86,23 +94,21 @@ fn opposite(key: &'static Key) -> Arg {
 
 /// What the command line and the files that it names say.
 pub fn read(matches: &ArgMatches) -> Result<Settings> {
-    let dag_file = matches.get_one::<String>("dag-file");
+    let dag_file = matches.get_one::<PathBuf>("dag-file");
     let mut layers = vec![Layer::defaults()];
     if let Some(dag_file) = dag_file {
-        layers.push(metadata::read_beside(Path::new(dag_file))?);
+        layers.push(metadata::read_beside(dag_file)?);
     }
     let mut flags = flags(matches);
     let mut words = words(matches)?;
     if dag_file.is_none() && !given(matches, "image") && !words.is_empty() {
         let image = words.remove(0);
         if let Some(key) = keys::find("image") {
-            flags.say(key, image, Origin::Flag);
+            flags.say(key, image, Origin::Argument);
         }
     }
     layers.push(flags);
-    Settings::parse(&config::merge(layers), words, |name| {
-        std::env::var(name).ok()
-    })
+    Settings::parse(&config::merge(layers), words, |name| std::env::var_os(name))
 }
 
 fn flags(matches: &ArgMatches) -> Layer {
