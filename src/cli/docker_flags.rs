@@ -3,14 +3,12 @@
 //! The list is docker's own (docs.docker.com, "docker container run"); a flag that docker adds later
 //! is merely unknown here.
 
-const NETWORKS: &str = "this version has two networks: --network none (loopback only) and --network host";
-const NAME_SERVICE: &str =
-    "mount a file of your own, such as -v $PWD/resolv.conf:/etc/resolv.conf:ro or -v $PWD/hosts:/etc/hosts:ro";
-const HEALTH: &str =
-    "a task has no health checks, and those of images do not run; --timeout limits how long it may take";
+const NETWORKS: &str =
+    "this version has two networks: --network none (loopback only) and --network host";
+const NAME_SERVICE: &str = "mount a file of your own, such as -v $PWD/resolv.conf:/etc/resolv.conf:ro or -v $PWD/hosts:/etc/hosts:ro";
+const HEALTH: &str = "a task has no health checks, and those of images do not run; --timeout limits how long it may take";
 const OUTPUT: &str = "the payload's output is airtight's own: redirect or pipe it";
-const FOREGROUND: &str =
-    "airtight stays as the task's owner; in the background it is a unit (systemd-run airtight run …) or a job (airtight run … &)";
+const FOREGROUND: &str = "airtight stays as the task's owner; in the background it is a unit (systemd-run airtight run …) or a job (airtight run … &)";
 const BLOCK_IO: &str = "this version limits block I/O by --blkio-weight only";
 const NO_VOLUMES: &str =
     "airtight keeps no named volumes: -v HOST:CONTAINER shows a directory of the host";
@@ -33,13 +31,29 @@ const ADVICE: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "-p", "--publish", "-P", "--publish-all", "--expose", "--link", "--link-local-ip", "--ip",
-            "--ip6", "--mac-address", "--network-alias", "--net-alias",
+            "-p",
+            "--publish",
+            "-P",
+            "--publish-all",
+            "--expose",
+            "--link",
+            "--link-local-ip",
+            "--ip",
+            "--ip6",
+            "--mac-address",
+            "--network-alias",
+            "--net-alias",
         ],
         NETWORKS,
     ),
     (
-        &["--dns", "--dns-opt", "--dns-option", "--dns-search", "--add-host"],
+        &[
+            "--dns",
+            "--dns-opt",
+            "--dns-option",
+            "--dns-search",
+            "--add-host",
+        ],
         NAME_SERVICE,
     ),
     (&["--domainname"], "--hostname takes a name with dots"),
@@ -52,12 +66,18 @@ const ADVICE: &[(&[&str], &str)] = &[
         "this version does not pull: airtight image import FILE",
     ),
     (&["--log-driver", "--log-opt"], OUTPUT),
-    (&["-q", "--quiet"], "nothing is printed but errors; leave it out"),
+    (
+        &["-q", "--quiet"],
+        "nothing is printed but errors; leave it out",
+    ),
     (
         &["--cidfile"],
         "choose the id with --name, or read it from --verdict FILE",
     ),
-    (&["--cgroup-parent"], "--cgroup-subpath names the parent cgroup"),
+    (
+        &["--cgroup-parent"],
+        "--cgroup-subpath names the parent cgroup",
+    ),
     (
         &["--cgroupns"],
         "it is docker's default: private on cgroup v2, host on v1",
@@ -66,32 +86,54 @@ const ADVICE: &[(&[&str], &str)] = &[
         &["--cpu-quota", "--cpu-period"],
         "--cpus is quota divided by period",
     ),
-    (&["--label-file"], "--label may be given any number of times"),
+    (
+        &["--label-file"],
+        "--label may be given any number of times",
+    ),
     (&["--volumes-from", "--volume-driver"], NO_VOLUMES),
     (
         &[
-            "--health-cmd", "--health-interval", "--health-retries", "--health-start-interval",
-            "--health-start-period", "--health-timeout", "--no-healthcheck",
+            "--health-cmd",
+            "--health-interval",
+            "--health-retries",
+            "--health-start-interval",
+            "--health-start-period",
+            "--health-timeout",
+            "--no-healthcheck",
         ],
         HEALTH,
     ),
     (
         &[
-            "--blkio-weight-device", "--device-read-bps", "--device-read-iops", "--device-write-bps",
+            "--blkio-weight-device",
+            "--device-read-bps",
+            "--device-read-iops",
+            "--device-write-bps",
             "--device-write-iops",
         ],
         BLOCK_IO,
     ),
     (
         &[
-            "--isolation", "--cpu-count", "--cpu-percent", "--io-maxbandwidth", "--io-maxiops",
+            "--isolation",
+            "--cpu-count",
+            "--cpu-percent",
+            "--io-maxbandwidth",
+            "--io-maxiops",
         ],
         WINDOWS,
     ),
     (
         &[
-            "--annotation", "--cpu-rt-period", "--cpu-rt-runtime", "--device-cgroup-rule",
-            "--kernel-memory", "--memory-swappiness", "--storage-opt", "--use-api-socket", "--userns",
+            "--annotation",
+            "--cpu-rt-period",
+            "--cpu-rt-runtime",
+            "--device-cgroup-rule",
+            "--kernel-memory",
+            "--memory-swappiness",
+            "--storage-opt",
+            "--use-api-socket",
+            "--userns",
         ],
         ABSENT,
     ),

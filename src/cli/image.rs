@@ -26,7 +26,7 @@ use show::ProgressLine;
 /// The verb's definition.
 pub fn command() -> Command {
     Command::new("image")
-        .about("Import, list and remove images")
+        .about("Imports, lists and removes images")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(import_command())
@@ -36,7 +36,7 @@ pub fn command() -> Command {
 
 fn import_command() -> Command {
     Command::new("import")
-        .about("Import the images of an OCI archive or a `docker save` archive")
+        .about("Imports the images of an OCI archive or a `docker save` archive")
         .after_help(
             "An archive is plain or compressed with gzip. One that is compressed, or comes from a \
              pipe, is first copied into a file without a name in the directory $TMPDIR (/var/tmp \
@@ -60,14 +60,14 @@ fn import_command() -> Command {
                 .long("tag")
                 .short('t')
                 .value_name("NAME")
-                .help("Call the image NAME, whatever the archive calls it")
+                .help("Calls the image NAME, whatever the archive calls it")
                 .value_parser(|text: &str| text.parse::<Reference>()),
         )
         .arg(
             Arg::new("no-unpack")
                 .long("no-unpack")
                 .action(ArgAction::SetTrue)
-                .help("Leave unpacking to the first run"),
+                .help("Leaves unpacking to the first run"),
         )
         .arg(
             Arg::new("snapshotter")
@@ -83,7 +83,7 @@ fn import_command() -> Command {
 fn ls_command() -> Command {
     Command::new("ls")
         .visible_alias("list")
-        .about("List images")
+        .about("Lists images")
         .after_help(
             "SIZE is what manifest, configuration and (mostly compressed) layers take in \
              containerd's content store. An image that cannot be used, because some of it is \
@@ -97,14 +97,14 @@ fn ls_command() -> Command {
                 .short('q')
                 .action(ArgAction::SetTrue)
                 .conflicts_with("format")
-                .help("Print ids only"),
+                .help("Prints ids only"),
         )
 }
 
 fn rm_command() -> Command {
     Command::new("rm")
         .visible_alias("remove")
-        .about("Remove images")
+        .about("Removes images")
         .after_help(
             "Content and snapshots that no other image and no container needs are gone when the \
              command returns.\n\n\

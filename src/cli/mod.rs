@@ -166,8 +166,8 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
 fn must_be_root() -> Result<()> {
     match nix::unistd::geteuid() {
         user if user.is_root() => Ok(()),
-        user => Err(Failure::host("airtight must run as root")
-            .because(format!("it runs as user {user}"))
+        user => Err(Failure::host("only root can do this")
+            .because(format!("this is user {user}"))
             .hint("sudo airtight …, or a systemd unit without User=")),
     }
 }
@@ -243,7 +243,9 @@ fn directory(matches: &ArgMatches, name: &str) -> Result<PathBuf> {
     if text.is_empty() {
         return Err(Failure::usage(format!("--{name} needs a directory")));
     }
-    std::path::absolute(&text).or_fail(Kind::Usage, || format!("invalid value {text:?} for --{name}"))
+    std::path::absolute(&text).or_fail(Kind::Usage, || {
+        format!("invalid value {text:?} for --{name}")
+    })
 }
 
 /// A flag that every verb takes.

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{BoolishValueParser, ValueParser};
+use clap::builder::ValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -45,6 +45,14 @@ pub fn add_flags(command: Command) -> Command {
     command
 }
 
+/// `--help`, which has no letter: `-h` is docker's --hostname.
+pub fn help_flag() -> Arg {
+    Arg::new("help")
+        .long("help")
+        .action(ArgAction::Help)
+        .help("Prints this")
+}
+
 fn flag(key: &'static Key) -> Arg {
     let help = match (key.default, key.shape) {
         (Some(default), Shape::Text) => format!("{} [default: {default}]", key.help),
@@ -69,8 +77,7 @@ fn flag(key: &'static Key) -> Arg {
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true")
-            .value_parser(BoolishValueParser::new())
-            .hide_possible_values(true)
+            .value_parser(on_or_off)
             .value_name("BOOL"),
         Shape::Text => arg
             .action(ArgAction::Set)
@@ -80,6 +87,15 @@ fn flag(key: &'static Key) -> Arg {
             .action(ArgAction::Append)
             .value_name(key.value)
             .allow_hyphen_values(true),
+    }
+}
+
+/// docker's spellings of true and false, and those of `config`.
+fn on_or_off(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "t" | "1" | "yes" | "on" => Ok(true),
+        "false" | "f" | "0" | "no" | "off" => Ok(false),
+        _ => Err("true or false is needed"),
     }
 }
 

@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 
 use super::docker_flags;
+use crate::config::nearest;
 use crate::failure::Failure;
 
 /// What a command line that is no run of a verb comes to.
@@ -30,24 +31,43 @@ pub fn refusal(error: &Error, command: &mut Command, args: &[OsString]) -> Refus
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Refusal::NoVerb(verb.render_help())
         }
-        _ => {
-            let name = verb.get_bin_name().unwrap_or("airtight").to_owned();
-            Refusal::Wrong(wrong(error, args).hint(format!("{name} --help lists the flags")))
+        ErrorKind::InvalidSubcommand => {
+            let verbs = verb.get_subcommands().map(Command::get_name);
+            let unknown = text(error, ContextKind::InvalidSubcommand);
+            let failure = Failure::usage(format!("there is no verb {unknown:?}"));
+            let failure = did_you_mean(failure, nearest(&unknown, verbs).unwrap_or_default());
+            Refusal::Wrong(failure.hint(format!("{} --help lists the verbs", name(&verb))))
         }
+        ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument => {
+            let failure = wrong(error, args);
+            Refusal::Wrong(match failure.hints() {
+                [] => failure.hint(format!("{} --help lists the flags", name(&verb))),
+                _ => failure,
+            })
+        }
+        _ => Refusal::Wrong(wrong(error, args)),
     }
+}
+
+fn name(verb: &Command) -> &str {
+    verb.get_bin_name().unwrap_or("airtight")
 }
 
 /// The deepest subcommand that `args` names, with its full name, as `build` makes it.
 fn named_verb(command: &mut Command, args: &[OsString]) -> Command {
     command.build();
     let mut at = command.clone();
-    for arg in args.iter().skip(1) {
-        // What is behind the last verb belongs to it.
-        if !at.has_subcommands() {
-            break;
-        }
-        if let Some(found) = at.find_subcommand(arg).cloned() {
+    let mut words = args.iter().skip(1);
+    while let Some(word) = words.next() {
+        if let Some(found) = at.find_subcommand(word).cloned() {
             at = found;
+            continue;
+        }
+        match word.to_string_lossy() {
+            // Flags in front of a verb are global and have values.
+            flag if flag.starts_with("--") && !flag.contains('=') => drop(words.next()),
+            flag if flag.starts_with('-') => {}
+            _ => break,
         }
     }
     at
@@ -55,26 +75,22 @@ fn named_verb(command: &mut Command, args: &[OsString]) -> Command {
 
 fn wrong(error: &Error, args: &[OsString]) -> Failure {
     let get = |kind| text(error, kind);
-    let arg = get(ContextKind::InvalidArg);
+    let arg = spelled(&get(ContextKind::InvalidArg));
     match error.kind() {
         ErrorKind::UnknownArgument => unknown_argument(error, &arg),
-        ErrorKind::InvalidSubcommand => {
-            let unknown = get(ContextKind::InvalidSubcommand);
-            let failure = Failure::usage(format!("there is no verb {unknown:?}"));
-            did_you_mean(failure, &get(ContextKind::SuggestedSubcommand))
-        }
         ErrorKind::InvalidValue if get(ContextKind::InvalidValue).is_empty() => {
             let failure = Failure::usage(format!("{arg} needs a value"));
-            if arg.starts_with("--hostname") {
-                failure.hint("-h is docker's --hostname")
+            if arg == "--hostname" {
+                failure.hint("-h is docker's --hostname; --help prints the help")
             } else {
                 failure
             }
         }
         ErrorKind::InvalidValue => {
             let value = get(ContextKind::InvalidValue);
-            let failure = Failure::usage(format!("invalid value {value:?} for {arg}"))
-                .because(format!("it must be one of {}", get(ContextKind::ValidValue)));
+            let failure = Failure::usage(format!("invalid value {value:?} for {arg}")).because(
+                format!("it must be one of {}", get(ContextKind::ValidValue)),
+            );
             did_you_mean(failure, &get(ContextKind::SuggestedValue))
         }
         ErrorKind::ValueValidation => {
@@ -87,12 +103,19 @@ fn wrong(error: &Error, args: &[OsString]) -> Failure {
         }
         ErrorKind::ArgumentConflict => Failure::usage(format!(
             "{arg} cannot be combined with {}",
-            get(ContextKind::PriorArg)
+            spelled(&get(ContextKind::PriorArg))
         )),
         ErrorKind::MissingRequiredArgument => Failure::usage(format!("{arg} is missing")),
         ErrorKind::InvalidUtf8 => not_utf8(args),
         _ => Failure::usage(error.to_string()),
     }
+}
+
+/// `--init` of `--init[=<BOOL>]`, `FILE` of `<FILE>...`.
+fn spelled(arg: &str) -> String {
+    let name = arg.split([' ', '[']).find(|part| !part.is_empty());
+    let name = name.unwrap_or(arg);
+    name.trim_matches(['<', '>', '.']).to_owned()
 }
 
 fn unknown_argument(error: &Error, arg: &str) -> Failure {
@@ -101,7 +124,7 @@ fn unknown_argument(error: &Error, arg: &str) -> Failure {
         return Failure::usage(format!("{arg:?} is one argument too many"));
     }
     match docker_flags::advice(arg) {
-        Some(advice) => Failure::usage(format!("airtight has no docker flag {arg}")).hint(advice),
+        Some(advice) => Failure::usage(format!("docker's flag {arg} is not here")).hint(advice),
         None => did_you_mean(failure, &text(error, ContextKind::SuggestedArg)),
     }
 }
@@ -162,10 +185,7 @@ mod tests {
     fn an_unknown_flag_suggests_the_nearest() {
         let failure = refused(&["airtight", "run", "--memry", "5m", "image"]);
         assert_eq!(failure.to_string(), "there is no flag --memry");
-        assert_eq!(
-            failure.hints(),
-            ["did you mean --memory?", "airtight run --help lists the flags"]
-        );
+        assert_eq!(failure.hints(), ["did you mean --memory?"]);
     }
 
     #[test]
@@ -183,7 +203,7 @@ mod tests {
             &["airtight", "run", "--detach=true", "image"],
         ] {
             let failure = refused(args);
-            assert!(failure.to_string().contains("no docker flag -"), "{failure}");
+            assert!(failure.to_string().contains("docker's flag -"), "{failure}");
             assert!(failure.hints()[0].contains("systemd-run"), "{failure:?}");
         }
     }

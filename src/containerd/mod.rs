@@ -179,9 +179,12 @@ pub async fn reach(address: &str) -> Outcome<()> {
             }
             _ => "--address or CONTAINERD_ADDRESS names another socket",
         };
-        Failure::new(Kind::Containerd, format!("cannot reach containerd at {path}"))
-            .because(why)
-            .hint(hint)
+        Failure::new(
+            Kind::Containerd,
+            format!("cannot reach containerd at {path}"),
+        )
+        .because(why)
+        .hint(hint)
     };
     let connecting = tokio::net::UnixStream::connect(path);
     match tokio::time::timeout(CONNECT_LIMIT, connecting).await {

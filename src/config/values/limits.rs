@@ -31,7 +31,9 @@ impl FromStr for Cpus {
             .parse()
             .map_err(|_| Invalid::new("a number is needed, such as 1.5"))?;
         if !(0.01..=MAX_CPUS).contains(&number) {
-            return Err(Invalid::new("it must be from 0.01 to the CPUs of this host"));
+            return Err(Invalid::new(
+                "it must be from 0.01 to the CPUs of this host",
+            ));
         }
         // Checked above: between 0.01 and a million.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
