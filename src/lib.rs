@@ -4,6 +4,10 @@
 //! settings are merged ([`config`]), decided ([`plan`]), written as an OCI spec ([`spec`]),
 //! launched, supervised and cleaned up ([`run`]), and what a dead owner left is undone ([`reap`]).
 
+pub mod cgroup;
+
 pub mod containerd;
 pub mod failure;
+
 pub mod id;
+pub mod kernel;
