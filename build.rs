@@ -2,7 +2,10 @@
 
 #[path = "build/init.rs"]
 mod init;
+#[path = "build/keys.rs"]
+mod keys;
 
 fn main() {
     init::build();
+    keys::generate();
 }

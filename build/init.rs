@@ -10,8 +10,9 @@ use std::process::Command;
 
 /// Builds the init program; a failure ends the build with cargo's own messages.
 pub fn build() {
-    for source in ["src/init", "src/leash/protocol.rs"] {
-        println!("cargo::rerun-if-changed={source}");
+    println!("cargo::rerun-if-changed=src/init");
+    for shared in ["protocol", "codec", "packet"] {
+        println!("cargo::rerun-if-changed=src/leash/{shared}.rs");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let target = env::var("TARGET").expect("cargo sets TARGET");

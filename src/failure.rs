@@ -1,7 +1,6 @@
 //! What went wrong, written for the person at the terminal.
 //!
-//! Every room returns [`Failure`] at its edge: a kind (which decides the exit code, in `main.rs`
-//! alone), what was attempted on which object, why it failed, and what to do about it. Nothing
+//! Every room returns [`Failure`] at its edge: a kind (which decides the exit code), what was attempted on which object, why it failed, and what to do about it. Nothing
 //! here prints.
 
 use std::error::Error;
@@ -10,7 +9,7 @@ use std::fmt;
 /// The result of everything that can fail with a [`Failure`].
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// What sort of failure it is; `main.rs` maps it to an exit code.
+/// What sort of failure it is; the exit code follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The command line, a metadata file or a configuration file asks for something impossible.
@@ -25,6 +24,18 @@ pub enum Kind {
     CommandNotFound,
     /// The payload's command exists but cannot be executed (exit code 126).
     CommandNotExecutable,
+}
+
+impl Kind {
+    /// What the process exits with, as docker's users expect it: 127 and 126 for the command itself,
+    /// 125 for everything else (design.md, "Outcomes and exit codes").
+    pub fn exit_code(self) -> i32 {
+        match self {
+            Self::CommandNotFound => 127,
+            Self::CommandNotExecutable => 126,
+            Self::Usage | Self::Host | Self::Containerd | Self::Image => 125,
+        }
+    }
 }
 
 /// A failure: kind, what, why, hints.

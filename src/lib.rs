@@ -5,9 +5,18 @@
 //! launched, supervised and cleaned up ([`run`]), and what a dead owner left is undone ([`reap`]).
 
 pub mod cgroup;
-
+pub mod cli;
+pub mod config;
 pub mod containerd;
 pub mod failure;
-
+pub mod host;
 pub mod id;
+pub mod image;
 pub mod kernel;
+#[allow(unsafe_code, reason = "descriptors that arrive over a socket")]
+pub mod leash;
+pub mod plan;
+pub mod reap;
+pub mod run;
+pub mod spec;
+pub mod survey;

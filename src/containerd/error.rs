@@ -21,6 +21,8 @@ enum How {
     Refused(Code, String),
     /// No answer within the deadline.
     Late(Duration),
+    /// More content than the caller takes.
+    TooLong(usize),
 }
 
 impl Error {
@@ -33,11 +35,20 @@ impl Error {
         }
     }
 
-    pub(super) fn late((call, object): (&'static str, &str), deadline: Duration) -> Self {
+    /// A call that did not come to its end within `deadline`.
+    pub fn late((call, object): (&'static str, &str), deadline: Duration) -> Self {
         Self {
             call,
             object: object.to_owned(),
             how: How::Late(deadline),
+        }
+    }
+
+    pub(super) fn too_long((call, object): (&'static str, &str), limit: usize) -> Self {
+        Self {
+            call,
+            object: object.to_owned(),
+            how: How::TooLong(limit),
         }
     }
 
@@ -51,6 +62,11 @@ impl Error {
         matches!(self.how, How::Refused(Code::AlreadyExists, _))
     }
 
+    /// The object is in another state than the call needs.
+    pub fn is_failed_precondition(&self) -> bool {
+        matches!(self.how, How::Refused(Code::FailedPrecondition, _))
+    }
+
     /// The connection broke, containerd is not there, or it did not answer: nothing is known about
     /// the object, and the same call may work later. A broken connection in the middle of a call
     /// arrives as `Unknown "transport error"` (seen on containerd 1.6 when it is killed).
@@ -59,7 +75,7 @@ impl Error {
             How::Late(_) => true,
             How::Refused(Code::Unavailable | Code::Cancelled, _) => true,
             How::Refused(Code::Unknown, message) => message.contains("transport error"),
-            How::Refused(..) => false,
+            How::Refused(..) | How::TooLong(_) => false,
         }
     }
 
@@ -68,6 +84,7 @@ impl Error {
         match &self.how {
             How::Refused(_, message) => message,
             How::Late(_) => "no answer",
+            How::TooLong(_) => "too long",
         }
     }
 }
@@ -79,6 +96,7 @@ impl fmt::Display for Error {
             How::Refused(code, message) if message.is_empty() => write!(f, "{code}"),
             How::Refused(_, message) => f.write_str(message),
             How::Late(limit) => write!(f, "containerd did not answer within {}s", limit.as_secs()),
+            How::TooLong(limit) => write!(f, "it is longer than {limit} bytes"),
         }
     }
 }

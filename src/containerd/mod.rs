@@ -5,6 +5,7 @@
 //! that says which call failed on which object. No policy lives here: what to do on `NotFound`
 //! is the caller's business.
 
+mod content;
 mod error;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use tonic::{Request, Response, Status};
 
 pub use api::snapshots::snapshots_client::SnapshotsClient;
 pub use containerd_client::{services, types};
+pub use content::Ingest;
 pub use error::Error;
 
 use crate::failure::{Context, Failure, Kind, Result as Outcome};
@@ -110,6 +112,11 @@ impl Client {
             lease: Some(lease),
             ..self.clone()
         })
+    }
+
+    /// The lease later calls are under.
+    pub fn lease(&self) -> Option<&str> {
+        self.lease.as_ref().and_then(|lease| lease.to_str().ok())
     }
 
     /// Sends `message` with our headers and [`DEADLINE`].

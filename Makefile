@@ -1,0 +1,53 @@
+# What one types in a checkout. Each target does the set-up it needs and is safe to run twice.
+# Needs root, since containers do. Images and caches live in .cache/, build results in target/.
+
+SHELL := /bin/sh
+.SHELLFLAGS := -euc
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# rustup puts its programs there before a new login shell knows it.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+IMAGES := $(CURDIR)/.cache/images
+# Arguments of the program behind a target: make test ARGS='--test run', make bench ARGS='-n 100'
+ARGS ?=
+# make test KEEP_LOGS=1 leaves containerd's log under .cache/logs/
+WITH_CONTAINERD := scripts/with-containerd $(if $(KEEP_LOGS),--keep-logs)
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+
+.PHONY: demo
+demo: build images ## run one task in one sealed container, from nothing
+	@$(WITH_CONTAINERD) env AIRTIGHT=$(TARGET)/debug/airtight scripts/demo
+
+.PHONY: test
+test: build images ## run every test against a private containerd
+	@AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
+
+.PHONY: lint
+lint: deps ## check formatting, clippy, documentation, scripts
+	@scripts/lint
+
+.PHONY: bench
+bench: deps images ## time airtight beside ctr and runc
+	@cargo build --locked --release
+	@$(WITH_CONTAINERD) scripts/bench --airtight $(TARGET)/release/airtight --images $(IMAGES) $(ARGS)
+
+.PHONY: build
+build: deps ## build airtight, unoptimised
+	@cargo build --locked
+
+.PHONY: deps
+deps: ## install what is missing, from Debian's packages
+	@scripts/install-deps
+
+.PHONY: images
+images: deps ## make the images for tests, demo and bench
+	@scripts/make-test-images $(IMAGES)
+
+.PHONY: clean
+clean: ## remove build results, images and logs
+	@rm -rf .cache $(TARGET)

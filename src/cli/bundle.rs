@@ -1,0 +1,70 @@
+//! `airtight bundle`: an OCI bundle that a plain runtime executes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::{Globals, settings};
+use crate::failure::{Context, Failure, Kind, Result};
+use crate::run::preview::Preview;
+use crate::spec::{self, Places};
+
+const AFTER: &str = "\
+Example:
+  airtight bundle -o /tmp/b busybox echo hello && runc run --bundle /tmp/b hello
+
+The bundle has no owner and so no init: its payload is PID 1, gets the descriptors of the runtime, and
+--timeout, --stop-timeout and --pass-fd mean nothing to it.";
+
+/// The definition of the verb.
+pub fn command() -> Command {
+    let command = Command::new("bundle")
+        .about("Writes an OCI bundle (config.json and rootfs) that runc executes")
+        .override_usage("airtight bundle -o DIR [FLAGS] IMAGE [COMMAND...]")
+        .disable_help_flag(true)
+        .after_help(AFTER)
+        .next_help_heading("Output")
+        .arg(Arg::new("output").long("output").short('o').value_name("DIR").required(true).help("The bundle: a directory that does not exist yet, or is empty"))
+        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Prints this"));
+    settings::add_flags(command)
+}
+
+/// Writes it; a bundle that fails half-way is removed.
+pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
+    // clap requires the flag.
+    let dir = matches.get_one::<String>("output").map(PathBuf::from).unwrap_or_default();
+    let (_, image, plan) = super::run::plan(matches, globals).await?;
+    super::warn(&plan.warnings);
+    let plan = plan.without_init();
+    make_empty(&dir)?;
+    let dir = dir.canonicalize().or_fail(Kind::Host, || format!("cannot find {}", dir.display()))?;
+    let places = Places { run: dir.clone(), volumes: dir.join("volumes") };
+    let preview = Preview { plan: &plan, image: &image, client: &globals.client, places: &places };
+    let written = write(preview, &dir).await;
+    if written.is_err() {
+        // Best effort: what matters is the first failure.
+        let _ = fs::remove_dir_all(&dir);
+    }
+    written
+}
+
+async fn write(preview: Preview<'_>, dir: &Path) -> Result<()> {
+    let cannot = || format!("cannot write the bundle {}", dir.display());
+    spec::write_files(preview.plan, preview.places)?;
+    let view = dir.join("view");
+    fs::create_dir(&view).or_fail(Kind::Host, cannot)?;
+    let spec = preview.copy(&dir.join("rootfs"), view.clone()).await?;
+    fs::remove_dir(&view).or_fail(Kind::Host, cannot)?;
+    let json = serde_json::to_vec_pretty(&spec).or_fail(Kind::Host, cannot)?;
+    fs::write(dir.join("config.json"), json).or_fail(Kind::Host, cannot)
+}
+
+fn make_empty(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).or_fail(Kind::Host, || format!("cannot make {}", dir.display()))?;
+    let mut entries = fs::read_dir(dir).or_fail(Kind::Host, || format!("cannot read {}", dir.display()))?;
+    match entries.next() {
+        None => Ok(()),
+        Some(_) => Err(Failure::usage(format!("{} is not empty", dir.display())).hint("name a new directory")),
+    }
+}

@@ -1,0 +1,272 @@
+//! `airtight image`: import, list and remove images.
+//!
+//! The arguments become the types of the room `image/`, its results become text or JSON on
+//! standard output; progress goes to standard error, and only to a terminal.
+
+mod show;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal};
+use std::time::SystemTime;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::out::{self, Format};
+use crate::containerd::Client;
+use crate::failure::{Failure, Kind, Result};
+use crate::image::import::{Archive, Options, Source, Unpack, import};
+use crate::image::list::list;
+use crate::image::remove::{Users, remove};
+use crate::image::unpack::DEFAULT_SNAPSHOTTER;
+use crate::image::{Reference, Wanted};
+use show::ProgressLine;
+
+/// The verb's definition.
+pub fn command() -> Command {
+    Command::new("image")
+        .about("Import, list and remove images")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(import_command())
+        .subcommand(ls_command())
+        .subcommand(rm_command())
+}
+
+fn import_command() -> Command {
+    Command::new("import")
+        .about("Import the images of an OCI archive or a `docker save` archive")
+        .after_help(
+            "An archive is plain or compressed with gzip. One that is compressed, or comes from a \
+             pipe, is first copied into a file without a name in the directory $TMPDIR (/var/tmp \
+             unless set), which needs room for it.\n\n\
+             Of an image for several platforms, the one for this host is imported. An import that \
+             fails leaves nothing in containerd.\n\n\
+             Examples:\n  \
+             docker save python:3.12-slim | airtight image import -\n  \
+             skopeo copy docker-daemon:my:1 oci-archive:my.tar && airtight image import --tag my:1 my.tar",
+        )
+        .arg(
+            Arg::new("file")
+                .value_name("FILE")
+                .help("The archive; - is standard input")
+                .required(true)
+                .value_hint(ValueHint::FilePath)
+                .value_parser(clap::value_parser!(OsString)),
+        )
+        .arg(
+            Arg::new("tag")
+                .long("tag")
+                .short('t')
+                .value_name("NAME")
+                .help("Call the image NAME, whatever the archive calls it")
+                .value_parser(|text: &str| text.parse::<Reference>()),
+        )
+        .arg(
+            Arg::new("no-unpack")
+                .long("no-unpack")
+                .action(ArgAction::SetTrue)
+                .help("Leave unpacking to the first run"),
+        )
+        .arg(
+            Arg::new("snapshotter")
+                .long("snapshotter")
+                .value_name("NAME")
+                .env("CONTAINERD_SNAPSHOTTER")
+                .default_value(DEFAULT_SNAPSHOTTER)
+                .help("The snapshotter to unpack with"),
+        )
+        .arg(Format::arg())
+}
+
+fn ls_command() -> Command {
+    Command::new("ls")
+        .visible_alias("list")
+        .about("List images")
+        .after_help(
+            "SIZE is what manifest, configuration and (mostly compressed) layers take in \
+             containerd's content store. An image that cannot be used, because some of it is \
+             missing or it is for another platform, is listed without an id; --format json says \
+             why.",
+        )
+        .arg(Format::arg())
+        .arg(
+            Arg::new("quiet")
+                .long("quiet")
+                .short('q')
+                .action(ArgAction::SetTrue)
+                .conflicts_with("format")
+                .help("Print ids only"),
+        )
+}
+
+fn rm_command() -> Command {
+    Command::new("rm")
+        .visible_alias("remove")
+        .about("Remove images")
+        .after_help(
+            "Content and snapshots that no other image and no container needs are gone when the \
+             command returns.\n\n\
+             Examples:\n  \
+             airtight image rm python:3.12-slim\n  \
+             airtight image rm $(airtight image ls -q)",
+        )
+        .arg(
+            Arg::new("image")
+                .value_name("NAME")
+                .help("A name, or an id or its beginning")
+                .required(true)
+                .num_args(1..)
+                .value_parser(|text: &str| text.parse::<Wanted>()),
+        )
+        .arg(
+            Arg::new("force")
+                .long("force")
+                .short('f')
+                .action(ArgAction::SetTrue)
+                .help("Even if containers use it, and with all names of an id"),
+        )
+}
+
+/// Runs the subcommand in `matches`, which are those of [`command`].
+pub async fn run(matches: &ArgMatches, client: &Client) -> Result<()> {
+    match matches.subcommand() {
+        Some(("import", matches)) => run_import(matches, client).await,
+        Some(("ls", matches)) => run_ls(matches, client).await,
+        Some(("rm", matches)) => run_rm(matches, client).await,
+        _ => Err(Failure::usage("airtight image needs a subcommand")),
+    }
+}
+
+async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
+    let file = matches.get_one::<OsString>("file");
+    let source = Source::from(file.map_or(OsStr::new("-"), OsString::as_os_str));
+    if source == Source::Stdin && io::stdin().is_terminal() {
+        return Err(Failure::usage("cannot import standard input")
+            .because("it is a terminal")
+            .hint("docker save NAME | airtight image import -"));
+    }
+    let snapshotter = matches.get_one::<String>("snapshotter");
+    let options = Options {
+        tag: matches.get_one::<Reference>("tag").cloned(),
+        unpack: match snapshotter {
+            Some(name) if !matches.get_flag("no-unpack") => Unpack::With(name.clone()),
+            _ => Unpack::Later,
+        },
+    };
+    // Signals have their default effect until here: nothing exists yet that they could leave.
+    let archive = Archive::open(&source)?;
+    let line = ProgressLine::default();
+    let report = |progress| line.show(progress);
+    let result = import(client, &archive, &options, &report, interrupted()).await;
+    line.clear();
+    let imported = result?;
+    match Format::of(matches) {
+        Format::Json => {
+            out::print_json(&imported.iter().map(show::imported_json).collect::<Vec<_>>())
+        }
+        Format::Table => out::print(&imported.iter().map(show::imported_text).collect::<String>()),
+    }
+}
+
+/// Comes true with the first signal that asks us to end.
+async fn interrupted() -> Failure {
+    let failure = || Failure::host("the import was interrupted");
+    let kinds = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
+    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
+        // Without handlers, signals end us as they always do.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => failure(),
+        _ = terminate.recv() => failure(),
+        _ = hangup.recv() => failure(),
+    }
+}
+
+async fn run_ls(matches: &ArgMatches, client: &Client) -> Result<()> {
+    let images = list(client).await?;
+    if matches.get_flag("quiet") {
+        let mut ids: Vec<String> = images
+            .iter()
+            .filter_map(|listed| listed.image.as_ref().ok())
+            .map(|image| format!("{}\n", image.config_blob.digest.short()))
+            .collect();
+        ids.sort();
+        ids.dedup();
+        return out::print(&ids.concat());
+    }
+    match Format::of(matches) {
+        Format::Json => out::print_json(&images.iter().map(show::listed_json).collect::<Vec<_>>()),
+        Format::Table => out::print(&show::listed_table(&images, SystemTime::now())),
+    }
+}
+
+async fn run_rm(matches: &ArgMatches, client: &Client) -> Result<()> {
+    let users = match matches.get_flag("force") {
+        true => Users::Ignore,
+        false => Users::Respect,
+    };
+    let wanted: Vec<&Wanted> = matches.get_many("image").into_iter().flatten().collect();
+    let mut failures = Vec::new();
+    for wanted in &wanted {
+        match remove(client, wanted, users).await {
+            Ok(names) => {
+                let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
+                out::print(&lines)?;
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    one_of(failures, wanted.len())
+}
+
+/// What to report when some of several removals failed.
+fn one_of(mut failures: Vec<Failure>, tried: usize) -> Result<()> {
+    match failures.len() {
+        0 => Ok(()),
+        1 => Err(failures.swap_remove(0)),
+        failed => {
+            let kind = failures.first().map_or(Kind::Image, Failure::kind);
+            let reasons: Vec<String> = failures.iter().map(Failure::to_string).collect();
+            let what = format!("cannot remove {failed} of {tried} images");
+            Err(Failure::new(kind, what).because(reasons.join("; ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn bad_names_are_refused_before_anything_is_done() {
+        let parse = |arguments: &[&str]| command().try_get_matches_from(arguments);
+        assert!(parse(&["image", "import", "-t", "Bad Name", "-"]).is_err());
+        assert!(parse(&["image", "rm", "Bad Name"]).is_err());
+        assert!(parse(&["image", "rm"]).is_err());
+        assert!(parse(&["image", "rm", "busybox", "cafe0123"]).is_ok());
+    }
+
+    #[test]
+    fn several_failures_become_one_that_names_all() {
+        let failures = vec![
+            Failure::new(Kind::Image, "no a"),
+            Failure::new(Kind::Image, "no b"),
+        ];
+        let failure = one_of(failures, 3).unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "cannot remove 2 of 3 images: no a; no b"
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! Results on standard output: text, tables and JSON.
+
+use std::io::{self, Write};
+
+use clap::builder::{EnumValueParser, PossibleValue};
+use clap::{Arg, ArgMatches, ValueEnum};
+use serde::Serialize;
+
+use crate::failure::{Context, Kind, Result};
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Table, Self::Json]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Table => PossibleValue::new("table").alias("text"),
+            Self::Json => PossibleValue::new("json"),
+        })
+    }
+}
+
+impl Format {
+    /// The flag `--format`.
+    pub fn arg() -> Arg {
+        Arg::new("format")
+            .long("format")
+            .value_name("FORMAT")
+            .default_value("table")
+            .value_parser(EnumValueParser::<Self>::new())
+            .help("How to print")
+    }
+
+    /// What the flag says.
+    pub fn of(matches: &ArgMatches) -> Self {
+        let format = matches.get_one::<Self>("format");
+        format.copied().unwrap_or(Self::Table)
+    }
+}
+
+/// Writes `text` to standard output. A reader that has gone (`| head`) is no failure.
+pub fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+    .or_fail(Kind::Host, || "cannot write to standard output")
+}
+
+/// Writes `value` as indented JSON.
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).or_fail(Kind::Host, || "cannot write JSON")?;
+    print(&format!("{text}\n"))
+}
+
+/// A table as Docker prints them: no lines, columns three blanks apart.
+pub fn table(header: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(header.iter().copied());
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 3));
+    }
+    table
+}
+
+/// The table's text, without the blanks that end its lines.
+pub fn table_text(table: &comfy_table::Table) -> String {
+    let lines = table.lines();
+    lines.map(|line| format!("{}\n", line.trim_end())).collect()
+}

@@ -1,0 +1,129 @@
+//! The flags that `run` and `bundle` share: one for each runtime key, and where the settings come
+//! from.
+
+use std::path::Path;
+
+use clap::builder::{BoolishValueParser, ValueParser};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::config::{self, Key, Layer, Origin, Settings, Shape, keys, metadata};
+use crate::failure::{Failure, Result};
+
+/// The image, or the first word of the command.
+const WORDS: &str = "words";
+
+/// Adds the flags to `command`.
+pub fn add_flags(command: Command) -> Command {
+    let mut command = command
+        .next_help_heading("Source")
+        .arg(
+            Arg::new("dag-file")
+                .long("dag-file")
+                .value_name("FILE")
+                .help("Takes image, volumes and environments from FILE.metadata.yaml beside FILE; every argument then belongs to the command"),
+        )
+        .arg(
+            Arg::new(WORDS)
+                .value_names(["IMAGE", "COMMAND"])
+                .num_args(1..)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true)
+                .value_parser(ValueParser::os_string())
+                .help("The image, and what to run in it [default: what the image says]"),
+        );
+    for key in keys::KEYS {
+        command = command.arg(flag(key));
+        if key.name == "init" {
+            command = command.arg(opposite(key));
+        }
+    }
+    command
+}
+
+fn flag(key: &'static Key) -> Arg {
+    let help = match (key.default, key.shape) {
+        (Some(default), Shape::Text) => format!("{} [default: {default}]", key.help),
+        _ => key.help.to_owned(),
+    };
+    let arg = Arg::new(key.name).long(key.flag).help(help).help_heading(key.group);
+    let arg = match key.short {
+        Some(letter) => arg.short(letter),
+        None => arg,
+    };
+    match key.shape {
+        // docker takes `--init`, `--init=true` and `--init=false`.
+        Shape::Switch => arg
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_parser(BoolishValueParser::new())
+            .hide_possible_values(true)
+            .value_name("BOOL"),
+        Shape::Text => arg.action(ArgAction::Set).value_name(key.value).allow_hyphen_values(true),
+        Shape::List => arg.action(ArgAction::Append).value_name(key.value).allow_hyphen_values(true),
+    }
+}
+
+fn opposite(key: &'static Key) -> Arg {
+    Arg::new("no-init")
+        .long("no-init")
+        .action(ArgAction::SetTrue)
+        .overrides_with(key.name)
+        .help_heading(key.group)
+        .help("The payload itself is PID 1")
+}
+
+/// What the command line and the files that it names say.
+pub fn read(matches: &ArgMatches) -> Result<Settings> {
+    let dag_file = matches.get_one::<String>("dag-file");
+    let mut layers = vec![Layer::defaults()];
+    if let Some(dag_file) = dag_file {
+        layers.push(metadata::read_beside(Path::new(dag_file))?);
+    }
+    let mut flags = flags(matches);
+    let mut words = words(matches)?;
+    if dag_file.is_none() && !given(matches, "image") && !words.is_empty() {
+        let image = words.remove(0);
+        if let Some(key) = keys::find("image") {
+            flags.say(key, image, Origin::Flag);
+        }
+    }
+    layers.push(flags);
+    Settings::parse(&config::merge(layers), words, |name| std::env::var(name).ok())
+}
+
+fn flags(matches: &ArgMatches) -> Layer {
+    let mut layer = Layer::default();
+    for key in keys::KEYS.iter().filter(|key| given(matches, key.name)) {
+        if key.shape == Shape::Switch {
+            let on = matches.get_one::<bool>(key.name).copied().unwrap_or_default();
+            layer.say(key, on.to_string(), Origin::Flag);
+        } else {
+            for text in matches.get_many::<String>(key.name).into_iter().flatten() {
+                layer.say(key, text, Origin::Flag);
+            }
+        }
+    }
+    if given(matches, "no-init")
+        && let Some(key) = keys::find("init")
+    {
+        layer.say(key, "false", Origin::Flag);
+    }
+    layer
+}
+
+fn given(matches: &ArgMatches, name: &str) -> bool {
+    matches.value_source(name) == Some(ValueSource::CommandLine)
+}
+
+/// The OCI spec is JSON: what is not UTF-8 cannot be handed to a runtime.
+fn words(matches: &ArgMatches) -> Result<Vec<String>> {
+    let words = matches.get_many::<std::ffi::OsString>(WORDS).into_iter().flatten();
+    let text = |word: &std::ffi::OsString| {
+        let text = word.to_str().map(str::to_owned);
+        text.ok_or_else(|| Failure::usage(format!("the argument {word:?} is not UTF-8")).because("an OCI spec cannot hold it"))
+    };
+    words.map(text).collect()
+}

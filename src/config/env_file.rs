@@ -1,0 +1,86 @@
+//! Files of variables for `--env-file`, read as docker reads them: a line is a variable, taken as it
+//! is (no quotes, no `export`); lines that start with `#` and empty lines do not count.
+
+use std::fs::File;
+use std::io::Read;
+
+use super::layer::Item;
+use super::values::Variable;
+use crate::failure::Result;
+
+/// Beyond this it is no list of variables; execve(2) would refuse it as well.
+const MAX_SIZE: u64 = 1 << 20;
+
+/// Reads the file that `item` names.
+pub fn read(item: &Item) -> Result<Vec<Variable>> {
+    let mut bytes = Vec::new();
+    File::open(&item.text)
+        .and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes))
+        .map_err(|why| item.refuse(why))?;
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(item.refuse("the file is larger than 1 MiB"));
+    }
+    parse(&bytes).map_err(|why| item.refuse(why))
+}
+
+fn parse(bytes: &[u8]) -> Result<Vec<Variable>, String> {
+    // A byte order mark is what editors on other systems put in front.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut variables = Vec::new();
+    for (index, line) in bytes.split(|&b| b == b'\n').enumerate() {
+        let at = |why: &str| format!("line {}: {why}", index + 1);
+        let line = std::str::from_utf8(line).map_err(|_| at("not UTF-8"))?;
+        let line = line.strip_suffix('\r').unwrap_or(line).trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let variable: Variable = line
+            .parse()
+            .map_err(|why: super::values::Invalid| at(&why.to_string()))?;
+        if variable.name.contains(char::is_whitespace) {
+            return Err(at("the name contains white space"));
+        }
+        variables.push(variable);
+    }
+    Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_line_is_a_variable() {
+        let text = b"\xef\xbb\xbf# comment\r\nA=1\r\n\n  B=x y \"z\"\nC\n";
+        let found = parse(text).unwrap();
+        let pairs: Vec<_> = found
+            .iter()
+            .map(|v| (v.name.as_str(), v.value.as_deref()))
+            .collect();
+        assert_eq!(
+            pairs,
+            [("A", Some("1")), ("B", Some("x y \"z\"")), ("C", None)]
+        );
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        assert_eq!(
+            parse(b"A=1\n=2\n").unwrap_err(),
+            "line 2: the variable has no name"
+        );
+        assert_eq!(
+            parse(b"A B=1").unwrap_err(),
+            "line 1: the name contains white space"
+        );
+        assert_eq!(parse(b"A=\xff").unwrap_err(), "line 1: not UTF-8");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_variables_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes);
+        }
+    }
+}

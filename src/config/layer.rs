@@ -1,0 +1,226 @@
+//! Layers of runtime keys and how they are put on top of each other.
+//!
+//! Values stay text until every layer is merged; each keeps the place it was written at, so that
+//! an error in it can name that place.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::keys::{KEYS, Key, Merge};
+use crate::failure::Failure;
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// `runtime-specs/keys.yaml`.
+    Default,
+    /// The command line.
+    Flag,
+    /// A line of a file.
+    File {
+        /// The file as the user named it.
+        path: Arc<PathBuf>,
+        /// Counted from 1.
+        line: u64,
+    },
+}
+
+/// One value of one key.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// The key it belongs to.
+    pub key: &'static Key,
+    /// What was written.
+    pub text: String,
+    /// Where.
+    pub origin: Origin,
+}
+
+impl Item {
+    /// A failure that says which value, where it was written, and why it cannot be.
+    pub fn refuse(&self, why: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        Failure::usage(format!("invalid value {:?} for {self}", self.text)).because(why)
+    }
+}
+
+/// The name under which the user wrote it: the flag, or the key with file and line.
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Origin::Default => write!(f, "{} (default)", self.key.name),
+            Origin::Flag => write!(f, "--{}", self.key.flag),
+            Origin::File { path, line } => {
+                write!(f, "{} ({}:{line})", self.key.name, path.display())
+            }
+        }
+    }
+}
+
+/// What one source says.
+#[derive(Debug, Default)]
+pub struct Layer {
+    items: Vec<Item>,
+}
+
+impl Layer {
+    /// What holds when nobody says anything.
+    pub fn defaults() -> Self {
+        let mut layer = Self::default();
+        for key in KEYS {
+            if let Some(text) = key.default {
+                layer.say(key, text, Origin::Default);
+            }
+        }
+        layer
+    }
+
+    /// Adds one value; lists take any number of them.
+    pub fn say(&mut self, key: &'static Key, text: impl Into<String>, origin: Origin) {
+        self.items.push(Item {
+            key,
+            text: text.into(),
+            origin,
+        });
+    }
+}
+
+/// All layers in one: at most one item for a plain key; for a list, all of them with the number of
+/// the layer each came from.
+#[derive(Debug, Default)]
+pub struct Merged {
+    values: BTreeMap<&'static str, Vec<(usize, Item)>>,
+}
+
+/// Merges `layers`, lowest first.
+pub fn merge(layers: impl IntoIterator<Item = Layer>) -> Merged {
+    let mut merged = Merged::default();
+    for (number, layer) in layers.into_iter().enumerate() {
+        for item in layer.items {
+            let slot = merged.values.entry(item.key.name).or_default();
+            if item.key.merge == Merge::Replace {
+                slot.clear();
+            }
+            slot.push((number, item));
+        }
+    }
+    merged
+}
+
+impl Merged {
+    /// The value of a key that is no list.
+    pub fn one(&self, name: &str) -> Option<&Item> {
+        self.values.get(name)?.last().map(|(_, item)| item)
+    }
+
+    /// The values of a list, lowest layer first.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &Item> {
+        self.values
+            .get(name)
+            .into_iter()
+            .flatten()
+            .map(|(_, item)| item)
+    }
+
+    /// The values of a list whose items have a name: a higher layer's item replaces the lower one
+    /// with the same `name_of`; the same name twice in one layer is decided by `on_twin`.
+    pub fn by_name<T, N: PartialEq>(
+        &self,
+        name: &str,
+        parse: impl Fn(&Item) -> Result<T, Failure>,
+        name_of: impl Fn(&T) -> N,
+        on_twin: OnTwin,
+    ) -> Result<Vec<T>, Failure> {
+        let mut kept: Vec<(usize, T)> = Vec::new();
+        for (layer, item) in self.values.get(name).into_iter().flatten() {
+            let value = parse(item)?;
+            let twin = kept
+                .iter()
+                .position(|(_, other)| name_of(other) == name_of(&value));
+            match twin {
+                Some(at) if kept[at].0 == *layer && on_twin == OnTwin::Refuse => {
+                    return Err(item.refuse("it is given twice"));
+                }
+                Some(at) => kept[at] = (*layer, value),
+                None => kept.push((*layer, value)),
+            }
+        }
+        Ok(kept.into_iter().map(|(_, value)| value).collect())
+    }
+}
+
+/// What the same name twice in one layer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnTwin {
+    /// The later one counts (variables, labels: as docker does).
+    LaterWins,
+    /// An error (mount targets: one would hide the other).
+    Refuse,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::find;
+    use super::*;
+
+    fn flags(pairs: &[(&str, &str)]) -> Layer {
+        let mut layer = Layer::default();
+        for (name, text) in pairs {
+            layer.say(find(name).unwrap(), *text, Origin::Flag);
+        }
+        layer
+    }
+
+    #[test]
+    fn a_higher_layer_replaces_a_plain_value() {
+        let merged = merge([Layer::defaults(), flags(&[("stop_timeout", "3")])]);
+        assert_eq!(merged.one("stop_timeout").unwrap().text, "3");
+        assert_eq!(merged.one("ipc_mode").unwrap().text, "private");
+        assert!(merged.one("memory").is_none());
+    }
+
+    #[test]
+    fn named_items_replace_their_twins_and_keep_the_others() {
+        let merged = merge([
+            flags(&[("labels", "a=1"), ("labels", "b=1")]),
+            flags(&[("labels", "a=2")]),
+        ]);
+        let parse = |item: &Item| Ok(item.text.clone());
+        let name = |text: &String| text.split('=').next().map(str::to_owned);
+        let labels = merged
+            .by_name("labels", parse, name, OnTwin::Refuse)
+            .unwrap();
+        assert_eq!(labels, ["a=2", "b=1"]);
+    }
+
+    #[test]
+    fn a_twin_in_one_layer_can_be_refused() {
+        let merged = merge([flags(&[("volumes", "/a:/x"), ("volumes", "/b:/x")])]);
+        let parse = |item: &Item| Ok(item.text.clone());
+        let target = |text: &String| text.split(':').nth(1).map(str::to_owned);
+        let failure = merged
+            .by_name("volumes", parse, target, OnTwin::Refuse)
+            .unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "invalid value \"/b:/x\" for --volume: it is given twice"
+        );
+    }
+
+    #[test]
+    fn a_file_origin_names_file_and_line() {
+        let mut layer = Layer::default();
+        let origin = Origin::File {
+            path: Arc::new("a.yaml".into()),
+            line: 4,
+        };
+        layer.say(find("memory").unwrap(), "x", origin);
+        let failure = merge([layer]).one("memory").unwrap().refuse("no number");
+        assert_eq!(
+            failure.to_string(),
+            "invalid value \"x\" for memory (a.yaml:4): no number"
+        );
+    }
+}

@@ -1,0 +1,356 @@
+//! Settings: every runtime key in its own type.
+//!
+//! Built from the merged layers; an error names the value and where it was written. What two
+//! settings mean together is decided in `plan`.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::env_file;
+use super::layer::{Item, Merged, OnTwin};
+use super::values::{
+    AppArmor, BlkioWeight, Bytes, CpuShares, Cpus, Device, Invalid, IpcMode, Label, Mount,
+    NetworkMode, OomScoreAdj, PidMode, PidsLimit, Seccomp, SecurityOption, SwapLimit, Ulimit,
+    UtsMode, Variable, clean_absolute, cpu_list, duration, hostname, parse_mount, parse_tmpfs,
+    parse_volume, signal_number, sysctl, working_dir,
+};
+use crate::cgroup::Subpath;
+use crate::failure::{Failure, Result};
+use crate::id::ContainerId;
+use crate::image::Wanted;
+use crate::spec::capabilities::CapabilityChanges;
+use crate::spec::user::{NameOrId, UserSpec};
+
+/// Everything one run was asked for.
+#[derive(Debug)]
+#[allow(
+    missing_docs,
+    reason = "runtime-specs/keys.yaml says what each key means"
+)]
+pub struct Settings {
+    pub image: Wanted,
+    pub command: Vec<String>,
+    pub entrypoint: Option<Vec<String>>,
+    pub working_dir: Option<String>,
+    pub user: Option<UserSpec>,
+    pub group_add: Vec<NameOrId>,
+    pub environment: BTreeMap<String, String>,
+    pub init: bool,
+    pub interactive: bool,
+    pub tty: bool,
+    pub pass_fds: Vec<i32>,
+    pub ulimits: Vec<Ulimit>,
+    pub oom_score_adj: OomScoreAdj,
+    pub stop_signal: Option<i32>,
+    pub stop_timeout: Duration,
+    pub timeout: Option<Duration>,
+    pub name: Option<ContainerId>,
+    pub labels: Vec<Label>,
+    pub hostname: Option<String>,
+    pub mounts: Vec<Mount>,
+    pub read_only: bool,
+    pub devices: Vec<Device>,
+    pub shm_size: Option<Bytes>,
+    pub limits: Limits,
+    pub privileged: bool,
+    pub capabilities: CapabilityChanges,
+    pub security: Security,
+    pub sysctls: BTreeMap<String, String>,
+    pub pid_mode: PidMode,
+    pub uts_mode: UtsMode,
+    pub ipc_mode: IpcMode,
+    pub network_mode: NetworkMode,
+    pub cgroup_mount_path: String,
+    pub cgroup_subpath: Subpath,
+    pub runtime: String,
+    pub runtime_binary: Option<String>,
+    pub snapshotter: String,
+}
+
+/// What the cgroup allows.
+#[derive(Debug, Default)]
+#[allow(
+    missing_docs,
+    reason = "runtime-specs/keys.yaml says what each key means"
+)]
+pub struct Limits {
+    pub memory: Option<Bytes>,
+    pub memory_swap: Option<SwapLimit>,
+    pub memory_reservation: Option<Bytes>,
+    pub oom_kill_disable: bool,
+    pub cpus: Option<Cpus>,
+    pub cpu_shares: Option<CpuShares>,
+    pub cpuset_cpus: Option<String>,
+    pub cpuset_mems: Option<String>,
+    pub pids: Option<PidsLimit>,
+    pub blkio_weight: Option<BlkioWeight>,
+}
+
+/// `--security-opt`, sorted.
+#[derive(Debug)]
+#[allow(
+    missing_docs,
+    reason = "runtime-specs/keys.yaml says what each key means"
+)]
+pub struct Security {
+    pub seccomp: Seccomp,
+    pub app_armor: Option<AppArmor>,
+    pub no_new_privileges: bool,
+}
+
+impl Settings {
+    /// Parses what the layers say. `command` is what stood behind the image; `our_env` looks up a
+    /// variable of our own environment.
+    pub fn parse(
+        merged: &Merged,
+        command: Vec<String>,
+        our_env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self> {
+        let image = merged.one("image").ok_or_else(|| {
+            Failure::usage("no image is named")
+                .hint("give it as the first argument, or in the metadata file of --dag-file")
+        })?;
+        Ok(Self {
+            image: image
+                .text
+                .parse()
+                .map_err(|why: Failure| image.refuse(why))?,
+            command,
+            entrypoint: merged.one("entrypoint").map(|item| {
+                if item.text.is_empty() {
+                    Vec::new()
+                } else {
+                    vec![item.text.clone()]
+                }
+            }),
+            working_dir: optional_with(merged, "working_dir", working_dir)?,
+            user: optional(merged, "run_as_user")?,
+            group_add: each(merged, "group_add")?,
+            environment: environment(merged, our_env)?,
+            init: switch(merged, "init")?,
+            interactive: switch(merged, "interactive")?,
+            tty: switch(merged, "tty")?,
+            pass_fds: list(merged, "pass_fd", |text| {
+                let number = text
+                    .parse()
+                    .ok()
+                    .filter(|fd: &i32| (0..65_536).contains(fd));
+                number.ok_or_else(|| Invalid::new("the number of an open descriptor is needed"))
+            })?,
+            ulimits: merged.by_name(
+                "ulimits",
+                parse::<Ulimit>,
+                |limit| limit.kind,
+                OnTwin::LaterWins,
+            )?,
+            oom_score_adj: required(merged, "oom_score_adj")?,
+            stop_signal: optional_with(merged, "stop_signal", signal_number)?,
+            stop_timeout: required_with(merged, "stop_timeout", duration)?,
+            timeout: optional_with(merged, "timeout", duration)?,
+            name: optional(merged, "name")?,
+            labels: merged.by_name(
+                "labels",
+                parse::<Label>,
+                |label| label.name.clone(),
+                OnTwin::LaterWins,
+            )?,
+            hostname: optional_with(merged, "hostname", hostname)?,
+            mounts: mounts(merged)?,
+            read_only: switch(merged, "read_only")?,
+            devices: merged.by_name(
+                "devices",
+                parse::<Device>,
+                |device| device.target.clone(),
+                OnTwin::Refuse,
+            )?,
+            shm_size: optional(merged, "shm_size")?,
+            limits: limits(merged)?,
+            privileged: switch(merged, "privileged")?,
+            capabilities: CapabilityChanges {
+                add: each(merged, "cap_add")?,
+                drop: each(merged, "cap_drop")?,
+            },
+            security: security(merged)?,
+            sysctls: list(merged, "sysctls", sysctl)?.into_iter().collect(),
+            pid_mode: required(merged, "pid_mode")?,
+            uts_mode: required(merged, "uts_mode")?,
+            ipc_mode: required(merged, "ipc_mode")?,
+            network_mode: required(merged, "network_mode")?,
+            cgroup_mount_path: required_with(merged, "cgroup_mount_path", clean_absolute)?,
+            cgroup_subpath: required(merged, "docker_cgroup_subpath")?,
+            runtime: required_with(merged, "runtime", runtime)?,
+            runtime_binary: merged.one("runtime_binary").map(|item| item.text.clone()),
+            snapshotter: required_with(merged, "snapshotter", not_empty)?,
+        })
+    }
+}
+
+fn limits(merged: &Merged) -> Result<Limits> {
+    Ok(Limits {
+        memory: optional(merged, "memory")?,
+        memory_swap: optional(merged, "memory_swap")?,
+        memory_reservation: optional(merged, "memory_reservation")?,
+        oom_kill_disable: switch(merged, "oom_kill_disable")?,
+        cpus: optional(merged, "cpus")?,
+        cpu_shares: optional(merged, "cpu_shares")?,
+        cpuset_cpus: optional_with(merged, "cpuset_cpus", cpu_list)?,
+        cpuset_mems: optional_with(merged, "cpuset_mems", cpu_list)?,
+        pids: optional(merged, "pids_limit")?,
+        blkio_weight: optional(merged, "blkio_weight")?,
+    })
+}
+
+fn security(merged: &Merged) -> Result<Security> {
+    let mut security = Security {
+        seccomp: Seccomp::Default,
+        app_armor: None,
+        no_new_privileges: false,
+    };
+    for item in merged.all("security_opt") {
+        match parse(item)? {
+            SecurityOption::Seccomp(seccomp) => security.seccomp = seccomp,
+            SecurityOption::AppArmor(profile) => security.app_armor = Some(profile),
+            SecurityOption::NoNewPrivileges(on) => security.no_new_privileges = on,
+        }
+    }
+    Ok(security)
+}
+
+/// Files first, then single variables, as docker has it.
+fn environment(
+    merged: &Merged,
+    our_env: impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, String>> {
+    let mut variables = Vec::new();
+    for item in merged.all("env_file") {
+        variables.extend(env_file::read(item)?);
+    }
+    for item in merged.all("environments") {
+        variables.push(parse::<Variable>(item)?);
+    }
+    let mut environment = BTreeMap::new();
+    for Variable { name, value } in variables {
+        if let Some(value) = value.or_else(|| our_env(&name)) {
+            environment.insert(name, value);
+        }
+    }
+    Ok(environment)
+}
+
+/// All three spellings share one set of targets: one mount would hide the other.
+fn mounts(merged: &Merged) -> Result<Vec<Mount>> {
+    let target = |mount: &Mount| mount.target.clone();
+    let with = |parse: fn(&str) -> Result<Mount, Invalid>| {
+        move |item: &Item| parse(&item.text).map_err(|why| item.refuse(why))
+    };
+    let mut mounts: Vec<Mount> = Vec::new();
+    for (key, parse) in [
+        ("volumes", parse_volume as fn(&str) -> _),
+        ("mounts", parse_mount),
+        ("tmpfs", parse_tmpfs),
+    ] {
+        for mount in merged.by_name(key, with(parse), target, OnTwin::Refuse)? {
+            if mounts.iter().any(|other| other.target == mount.target) {
+                return Err(Failure::usage(format!(
+                    "two mounts have the target {}",
+                    mount.target
+                )));
+            }
+            mounts.push(mount);
+        }
+    }
+    Ok(mounts)
+}
+
+/// containerd finds the shim's program by this name, so it must not be a path into elsewhere.
+fn runtime(text: &str) -> Result<String, Invalid> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if text.starts_with('/') || (text.split('.').count() >= 2 && text.chars().all(plain)) {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::new(
+        "a name such as io.containerd.runc.v2 or the absolute path of a shim is needed",
+    ))
+}
+
+fn not_empty(text: &str) -> Result<String, Invalid> {
+    if text.is_empty() {
+        Err(Invalid::new("it is empty"))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn parse<T: FromStr>(item: &Item) -> Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    item.text.parse().map_err(|why: T::Err| item.refuse(why))
+}
+
+fn optional<T: FromStr>(merged: &Merged, name: &str) -> Result<Option<T>>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    merged.one(name).map(parse).transpose()
+}
+
+fn optional_with<T>(
+    merged: &Merged,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, Invalid>,
+) -> Result<Option<T>> {
+    let parsed = merged
+        .one(name)
+        .map(|item| parse(&item.text).map_err(|why| item.refuse(why)));
+    parsed.transpose()
+}
+
+fn required<T: FromStr>(merged: &Merged, name: &str) -> Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    optional(merged, name)?.ok_or_else(|| missing(name))
+}
+
+fn required_with<T>(
+    merged: &Merged,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, Invalid>,
+) -> Result<T> {
+    optional_with(merged, name, parse)?.ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> Failure {
+    Failure::usage(format!("no layer gives a value for {name}"))
+}
+
+fn switch(merged: &Merged, name: &str) -> Result<bool> {
+    let Some(item) = merged.one(name) else {
+        return Ok(false);
+    };
+    match item.text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(item.refuse("true or false is needed")),
+    }
+}
+
+fn list<T>(
+    merged: &Merged,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, Invalid>,
+) -> Result<Vec<T>> {
+    merged
+        .all(name)
+        .map(|item| parse(&item.text).map_err(|why| item.refuse(why)))
+        .collect()
+}
+
+fn each<T: FromStr>(merged: &Merged, name: &str) -> Result<Vec<T>>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    merged.all(name).map(parse).collect()
+}

@@ -1,0 +1,155 @@
+//! What the cgroup allows, checked as docker checks it.
+
+use oci_spec::runtime::LinuxDeviceCgroup;
+use serde::Serialize;
+
+use crate::cgroup::Layout;
+use crate::config::Settings;
+use crate::config::settings::Limits;
+use crate::config::values::{Bytes, PidsLimit, SwapLimit};
+use crate::failure::{Failure, Result};
+use crate::spec::base::Base;
+use crate::survey::Survey;
+
+/// Limits as the OCI spec takes them; `None` leaves the kernel's default.
+#[derive(Debug, Default, Serialize)]
+#[allow(missing_docs, reason = "runtime-specs/keys.yaml says what each key means")]
+pub struct Resources {
+    pub memory: Option<i64>,
+    /// Memory and swap together; -1 is unlimited.
+    pub memory_swap: Option<i64>,
+    pub memory_reservation: Option<i64>,
+    pub oom_kill_disable: Option<bool>,
+    /// Microseconds per period.
+    pub cpu_quota: Option<i64>,
+    pub cpu_period: Option<u64>,
+    pub cpu_shares: Option<u64>,
+    pub cpuset_cpus: Option<String>,
+    pub cpuset_mems: Option<String>,
+    pub pids: Option<i64>,
+    pub blkio_weight: Option<u16>,
+    /// Which devices may be used, in order.
+    pub devices: Vec<LinuxDeviceCgroup>,
+}
+
+/// docker's minimum; below it nothing starts.
+const MIN_MEMORY: u64 = 6 << 20;
+/// The kernel's default period in microseconds (scheduler/sched-bwc).
+const PERIOD: u64 = 100_000;
+
+pub(super) fn plan(
+    settings: &Settings,
+    survey: &Survey,
+    base: &Base,
+    warnings: &mut Vec<String>,
+) -> Result<Resources> {
+    let limits = &settings.limits;
+    let memory = at_least_minimum("--memory", limits.memory)?;
+    let reservation = at_least_minimum("--memory-reservation", limits.memory_reservation)?;
+    if let (Some(memory), Some(reservation)) = (memory, reservation)
+        && reservation > memory
+    {
+        return Err(Failure::usage("--memory-reservation must not be above --memory"));
+    }
+    check_cpus(limits, survey)?;
+    let quota = limits.cpus.map(|cpus| cpus.thousandths * PERIOD / 1000);
+    let devices = if settings.privileged { vec![all_devices()] } else { device_rules(base, survey) };
+    Ok(Resources {
+        memory: memory.map(signed),
+        memory_swap: swap(limits, memory, survey, warnings)?,
+        memory_reservation: reservation.map(signed),
+        oom_kill_disable: oom_kill_disable(limits, survey, warnings)?,
+        cpu_quota: quota.map(signed),
+        cpu_period: quota.map(|_| PERIOD),
+        cpu_shares: limits.cpu_shares.map(|shares| shares.0),
+        cpuset_cpus: limits.cpuset_cpus.clone(),
+        cpuset_mems: limits.cpuset_mems.clone(),
+        pids: match limits.pids {
+            Some(PidsLimit::Most(most)) => Some(i64::from(most)),
+            Some(PidsLimit::Unlimited) => Some(-1),
+            None => None,
+        },
+        blkio_weight: limits.blkio_weight.map(|weight| weight.0).filter(|weight| *weight > 0),
+        devices,
+    })
+}
+
+fn at_least_minimum(flag: &str, bytes: Option<Bytes>) -> Result<Option<u64>> {
+    match bytes {
+        None | Some(Bytes(0)) => Ok(None),
+        Some(Bytes(bytes)) if bytes < MIN_MEMORY => {
+            Err(Failure::usage(format!("{flag} must be at least 6m: nothing starts in {}", Bytes(bytes))))
+        }
+        Some(Bytes(bytes)) => Ok(Some(bytes)),
+    }
+}
+
+/// docker's rules: swap needs a memory limit, and says both together; its default is twice the memory.
+fn swap(limits: &Limits, memory: Option<u64>, survey: &Survey, warnings: &mut Vec<String>) -> Result<Option<i64>> {
+    let swap = match (limits.memory_swap, memory) {
+        (None | Some(SwapLimit::Total(Bytes(0))), None) => return Ok(None),
+        (None | Some(SwapLimit::Total(Bytes(0))), Some(memory)) => {
+            return Ok(survey.facts.swap_accounting.then(|| signed(memory.saturating_mul(2))));
+        }
+        (Some(SwapLimit::Unlimited), _) => -1,
+        (Some(SwapLimit::Total(_)), None) => {
+            return Err(Failure::usage("--memory-swap needs --memory: it is memory and swap together"));
+        }
+        (Some(SwapLimit::Total(Bytes(total))), Some(memory)) if total < memory => {
+            return Err(Failure::usage("--memory-swap must not be below --memory: it is memory and swap together"));
+        }
+        (Some(SwapLimit::Total(Bytes(total))), Some(_)) => signed(total),
+    };
+    if !survey.facts.swap_accounting {
+        warnings.push("--memory-swap has no effect: this kernel does not count swap".into());
+        return Ok(None);
+    }
+    Ok(Some(swap))
+}
+
+fn oom_kill_disable(limits: &Limits, survey: &Survey, warnings: &mut Vec<String>) -> Result<Option<bool>> {
+    if !limits.oom_kill_disable {
+        return Ok(None);
+    }
+    if survey.facts.cgroup_layout == Layout::Unified {
+        return Err(Failure::usage("--oom-kill-disable cannot be honoured on this host")
+            .because("cgroup v2 has no such setting")
+            .hint("leave it out, and raise --memory instead"));
+    }
+    if limits.memory.is_none_or(|memory| memory.0 == 0) {
+        warnings.push("--oom-kill-disable without --memory may hang the whole host".into());
+    }
+    Ok(Some(true))
+}
+
+fn check_cpus(limits: &Limits, survey: &Survey) -> Result<()> {
+    let online = survey.online_cpus;
+    if let Some(cpus) = limits.cpus
+        && cpus.thousandths > u64::from(online) * 1000
+    {
+        return Err(Failure::usage(format!("--cpus must not be above {online}: this host has no more")));
+    }
+    let highest = limits.cpuset_cpus.as_deref().into_iter().flat_map(|list| list.split([',', '-']));
+    if let Some(absent) = highest.filter_map(|cpu| cpu.parse::<u32>().ok()).find(|cpu| *cpu >= online) {
+        return Err(Failure::usage(format!("--cpuset-cpus names CPU {absent}; this host has {online}, from 0")));
+    }
+    Ok(())
+}
+
+/// docker's rule for `--privileged`.
+fn all_devices() -> LinuxDeviceCgroup {
+    let mut rule = LinuxDeviceCgroup::default();
+    rule.set_allow(true).set_access(Some("rwm".to_owned()));
+    rule
+}
+
+fn device_rules(base: &Base, survey: &Survey) -> Vec<LinuxDeviceCgroup> {
+    let mut rules = base.devices.clone();
+    rules.extend(survey.devices.iter().map(crate::survey::DeviceNode::rule));
+    rules
+}
+
+/// Bytes and shares are parsed below 2^63; doubling saturates.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

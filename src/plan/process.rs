@@ -1,0 +1,166 @@
+//! What runs: command, user, environment, descriptors.
+
+use oci_spec::runtime::{Capabilities, PosixRlimit};
+use serde::Serialize;
+
+use super::{app_armor, environment};
+use crate::config::Settings;
+use crate::config::values::working_dir;
+use crate::failure::{Failure, Result};
+use crate::image::Image;
+use crate::spec::base::Base;
+use crate::spec::user::{NameOrId, UserSpec};
+use crate::survey::{Descriptor, Survey};
+
+/// The payload.
+#[derive(Debug, Serialize)]
+pub struct Process {
+    /// The command and its arguments, without the init.
+    pub args: Vec<String>,
+    /// `NAME=VALUE`; HOME is added when the user is resolved, unless it is set here.
+    pub environment: Vec<String>,
+    /// Absolute.
+    pub working_dir: String,
+    /// Resolved in the image once its file system can be read.
+    pub user: UserSpec,
+    /// Further groups, by name or number.
+    pub group_add: Vec<NameOrId>,
+    /// Started by our init, on the leash.
+    pub init: bool,
+    /// Gets a terminal of its own.
+    pub terminal: bool,
+    /// Gets our stdin.
+    pub interactive: bool,
+    /// Descriptors handed over under their own numbers; 0, 1 and 2 here mean: as they are.
+    pub pass_fds: Vec<i32>,
+    /// Limits set explicitly, so that none is inherited from containerd.
+    pub rlimits: Vec<PosixRlimit>,
+    /// Set explicitly, for the same reason.
+    pub oom_score_adj: i32,
+    /// Set-user-ID programs gain nothing.
+    pub no_new_privileges: bool,
+    /// The capabilities root has inside, and the bound for everyone else.
+    pub capabilities: Capabilities,
+    /// The AppArmor profile.
+    pub app_armor_profile: Option<String>,
+}
+
+/// Linux's MAX_ARG_STRLEN: no single argument or variable may be longer.
+const MAX_STRING: usize = 128 << 10;
+/// Arguments and environment together; the kernel allows a quarter of the stack limit, 2 MiB with
+/// the usual 8 MiB (execve(2)).
+const MAX_STRINGS: usize = 2 << 20;
+
+pub(super) fn plan(
+    settings: &Settings,
+    survey: &Survey,
+    image: &Image,
+    base: &Base,
+    capabilities: Capabilities,
+    hostname: Option<&str>,
+) -> Result<Process> {
+    check_descriptors(settings, survey)?;
+    let args = command(settings, image)?;
+    let environment = environment::plan(settings, image, hostname);
+    check_strings(&args, &environment)?;
+    let working_dir = match (&settings.working_dir, image.working_dir()) {
+        (Some(dir), _) => dir.clone(),
+        (None, None) => "/".to_owned(),
+        (None, Some(dir)) => {
+            working_dir(dir).map_err(|why| image.refuse(format!("WORKDIR {dir:?}")).because(why))?
+        }
+    };
+    let user = match (&settings.user, image.user()) {
+        (Some(user), _) => user.clone(),
+        (None, None) => UserSpec::root(),
+        (None, Some(user)) => {
+            user.parse().map_err(|why: Failure| image.refuse(format!("USER {user:?}")).because(why))?
+        }
+    };
+    Ok(Process {
+        args,
+        environment,
+        working_dir,
+        user,
+        group_add: settings.group_add.clone(),
+        init: settings.init,
+        terminal: settings.tty,
+        interactive: settings.interactive,
+        pass_fds: settings.pass_fds.clone(),
+        rlimits: rlimits(settings, base),
+        oom_score_adj: settings.oom_score_adj.0,
+        no_new_privileges: settings.security.no_new_privileges,
+        capabilities,
+        app_armor_profile: app_armor(settings, survey)?,
+    })
+}
+
+/// docker's rule: the entry point in front of the command; a new entry point drops the image's CMD.
+fn command(settings: &Settings, image: &Image) -> Result<Vec<String>> {
+    let mut args = settings.entrypoint.clone().unwrap_or_else(|| image.entrypoint().to_vec());
+    if !settings.command.is_empty() {
+        args.extend(settings.command.iter().cloned());
+    } else if settings.entrypoint.is_none() {
+        args.extend(image.cmd().iter().cloned());
+    }
+    match args.first() {
+        None => Err(Failure::usage(format!("no command is given and image {} names none", image.name))),
+        Some(program) if program.is_empty() => Err(Failure::usage("the command is empty")),
+        Some(_) => Ok(args),
+    }
+}
+
+fn check_strings(args: &[String], environment: &[String]) -> Result<()> {
+    for (what, text) in
+        args.iter().map(|text| ("an argument", text)).chain(environment.iter().map(|text| ("a variable", text)))
+    {
+        let start: String = text.chars().take(32).collect();
+        if text.contains('\0') {
+            return Err(Failure::usage(format!("{what} contains a NUL byte: {start:?}…")));
+        }
+        if text.len() >= MAX_STRING {
+            return Err(Failure::usage(format!("{what} is longer than the kernel's 128 KiB: {start:?}…"))
+                .hint("hand large data over as a file (--volume) or on stdin (-i)"));
+        }
+    }
+    // The kernel counts a pointer and a NUL for each.
+    let total: usize = args.iter().chain(environment).map(|text| text.len() + 9).sum();
+    if total >= MAX_STRINGS {
+        return Err(Failure::usage("arguments and environment together are longer than the kernel's 2 MiB")
+            .hint("hand large data over as a file (--volume) or on stdin (-i)"));
+    }
+    Ok(())
+}
+
+fn check_descriptors(settings: &Settings, survey: &Survey) -> Result<()> {
+    if settings.tty && settings.interactive && survey.descriptor(0) != Some(Descriptor::Terminal) {
+        return Err(Failure::usage("-i with -t needs a terminal, and stdin is none")
+            .hint("leave out -t when input comes from a pipe or file"));
+    }
+    for &fd in &settings.pass_fds {
+        let refuse = |why: &str| Failure::usage(format!("cannot pass descriptor {fd}")).because(why);
+        if fd > 2 && !settings.init {
+            return Err(refuse("without the init (--no-init) nothing can be handed over"));
+        }
+        match survey.descriptor(fd) {
+            None => return Err(refuse("it is not open")),
+            Some(Descriptor::Refused(kind)) => return Err(refuse(kind)),
+            Some(Descriptor::Terminal) => {
+                return Err(refuse("it is a terminal; -t gives the payload one of its own"));
+            }
+            Some(Descriptor::Passable | Descriptor::File) => {}
+        }
+    }
+    Ok(())
+}
+
+/// What the user set over our defaults for every kind: a limit that is not set would be inherited
+/// from containerd.
+fn rlimits(settings: &Settings, base: &Base) -> Vec<PosixRlimit> {
+    let mut limits = base.rlimits.clone();
+    for limit in &settings.ulimits {
+        limits.retain(|other| other.typ() != limit.kind);
+        limits.push((*limit).into());
+    }
+    limits
+}

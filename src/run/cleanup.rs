@@ -1,0 +1,135 @@
+//! Undoing a run from its record alone.
+//!
+//! The same code serves a normal end, a failure half-way and a reap: everything the record names is
+//! removed if it is there. What cannot be undone now is reported and stays recorded.
+
+use std::fs;
+use std::time::Duration;
+
+use containerd_client::services::v1::snapshots::RemoveSnapshotRequest;
+use containerd_client::services::v1::{DeleteContainerRequest, DeleteTaskRequest, KillRequest};
+
+use super::record::Record;
+use super::state::{RunDir, State};
+use crate::cgroup::Group;
+use crate::containerd::{Client, Error};
+
+/// From SIGKILL to a process that is gone; one that takes longer hangs in the kernel.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+/// Deleting a task runs the runtime and may have to wait for a shim.
+const DELETE_LIMIT: Duration = Duration::from_secs(20);
+/// How often a task that still runs is killed and tried again.
+const DELETE_TRIES: usize = 50;
+const DELETE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Undoes the run that `dir` belongs to. What could not be undone is returned, in words; the record
+/// is kept then.
+pub async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) -> Vec<String> {
+    let mut leftovers = Vec::new();
+    note(&mut leftovers, kill(record).await);
+    // The rest hangs on the task: a root file system in use can be neither unmounted nor removed.
+    match delete_task(record, client).await {
+        Ok(()) => {
+            let (container, snapshot) = tokio::join!(delete_container(record, client), remove_snapshot(record, client));
+            note(&mut leftovers, container.map_err(|why| why.to_string()));
+            note(&mut leftovers, snapshot.map_err(|why| why.to_string()));
+        }
+        Err(why) => leftovers.push(why.to_string()),
+    }
+    note(&mut leftovers, remove_cgroup(record, state));
+    note(&mut leftovers, remove_volumes(record));
+    if leftovers.is_empty() {
+        note(&mut leftovers, dir.remove().map_err(|why| why.to_string()));
+    }
+    leftovers
+}
+
+fn note(leftovers: &mut Vec<String>, done: Result<(), String>) {
+    leftovers.extend(done.err());
+}
+
+/// Kills what is in the cgroup, whatever containerd and the shim are doing.
+async fn kill(record: &Record) -> Result<(), String> {
+    let Some(group) = Group::find(&record.cgroup_mount_path, &record.cgroup_subpath, &record.id)
+        .map_err(|why| why.to_string())?
+    else {
+        return Ok(());
+    };
+    if group.is_empty() {
+        return Ok(());
+    }
+    let killed = tokio::task::spawn_blocking(move || group.kill(KILL_LIMIT)).await;
+    match killed {
+        Ok(Ok(alive)) if alive.is_empty() => Ok(()),
+        Ok(Ok(alive)) => Err(format!("processes {alive:?} survive SIGKILL")),
+        Ok(Err(why)) => Err(why.to_string()),
+        Err(why) => Err(why.to_string()),
+    }
+}
+
+async fn delete_task(record: &Record, client: &Client) -> Result<(), Error> {
+    let id = record.id.as_str();
+    for _ in 0..DELETE_TRIES {
+        let request = DeleteTaskRequest { container_id: id.to_owned() };
+        let mut tasks = client.tasks();
+        match client.call_within(DELETE_LIMIT, ("delete task", id), request, |request| tasks.delete(request)).await {
+            Ok(_) => return Ok(()),
+            Err(why) if why.is_not_found() => return Ok(()),
+            Err(why) if why.is_failed_precondition() => {}
+            Err(why) => return Err(why),
+        }
+        // It still runs (or its end has not reached the shim yet).
+        let request = KillRequest {
+            container_id: id.to_owned(),
+            signal: nix::libc::SIGKILL.unsigned_abs(),
+            all: true,
+            ..KillRequest::default()
+        };
+        match client.call(("kill task", id), request, |request| tasks.kill(request)).await {
+            Ok(_) => {}
+            Err(why) if why.is_not_found() || why.is_failed_precondition() => {}
+            Err(why) => return Err(why),
+        }
+        tokio::time::sleep(DELETE_PAUSE).await;
+    }
+    Err(Error::late(("delete task", id), DELETE_PAUSE * u32::try_from(DELETE_TRIES).unwrap_or(u32::MAX)))
+}
+
+async fn delete_container(record: &Record, client: &Client) -> Result<(), Error> {
+    let id = record.id.as_str();
+    let request = DeleteContainerRequest { id: id.to_owned() };
+    let mut containers = client.containers();
+    absent_is_fine(client.call(("delete container", id), request, |request| containers.delete(request)).await)
+}
+
+async fn remove_snapshot(record: &Record, client: &Client) -> Result<(), Error> {
+    let key = record.id.as_str();
+    let request = RemoveSnapshotRequest { snapshotter: record.snapshotter.clone(), key: key.to_owned() };
+    let mut snapshots = client.snapshots();
+    absent_is_fine(client.call(("remove snapshot", key), request, |request| snapshots.remove(request)).await)
+}
+
+fn absent_is_fine<T>(done: Result<T, Error>) -> Result<(), Error> {
+    match done {
+        Ok(_) => Ok(()),
+        Err(why) if why.is_not_found() => Ok(()),
+        Err(why) => Err(why),
+    }
+}
+
+fn remove_cgroup(record: &Record, state: &State) -> Result<(), String> {
+    let group = Group::find(&record.cgroup_mount_path, &record.cgroup_subpath, &record.id);
+    match group.map_err(|why| why.to_string())? {
+        Some(group) => group.remove(&state.cgroup_parents()).map_err(|why| why.to_string()),
+        None => Ok(()),
+    }
+}
+
+fn remove_volumes(record: &Record) -> Result<(), String> {
+    let Some(volumes) = &record.volumes else { return Ok(()) };
+    match fs::remove_dir_all(volumes) {
+        Ok(()) => Ok(()),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(why) => Err(format!("cannot remove {}: {why}", volumes.display())),
+    }
+}

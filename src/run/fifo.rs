@@ -1,0 +1,118 @@
+//! The payload's stdin, stdout and stderr where there is no init: FIFOs between the shim and us.
+//!
+//! The shim opens both ends of each and closes them when the payload has ended, so our copies end
+//! then. Without an init nothing can be handed over as it is.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use tokio::sync::oneshot;
+
+use super::launch::TaskStdio;
+use super::stdio::{Copy, copy};
+use crate::failure::{Context, Kind, Result};
+use crate::plan::Process;
+
+/// The FIFOs of one run.
+#[derive(Debug)]
+pub struct Fifos {
+    stdin: Option<PathBuf>,
+    outputs: Vec<PathBuf>,
+    /// What containerd is to be told.
+    pub task: TaskStdio,
+    /// To wait for at the end.
+    pub copies: Vec<Copy>,
+}
+
+impl Fifos {
+    /// Makes them in `dir` and starts copying output. A terminal has one output.
+    pub fn prepare(process: &Process, dir: &Path) -> Result<Self> {
+        let cannot = || format!("cannot make the payload's FIFOs in {}", dir.display());
+        let make = |name: &str| -> io::Result<PathBuf> {
+            let path = dir.join(name);
+            mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)?;
+            Ok(path)
+        };
+        let stdin = process.interactive.then(|| make("stdin")).transpose().or_fail(Kind::Host, cannot)?;
+        let mut outputs = vec![make("stdout").or_fail(Kind::Host, cannot)?];
+        let mut copies = vec![copy_out(&outputs[0], io::stdout().as_fd()).or_fail(Kind::Host, cannot)?];
+        if !process.terminal {
+            let stderr = make("stderr").or_fail(Kind::Host, cannot)?;
+            copies.push(copy_out(&stderr, io::stderr().as_fd()).or_fail(Kind::Host, cannot)?);
+            outputs.push(stderr);
+        }
+        let text = |path: Option<&PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
+        let task = TaskStdio {
+            stdin: text(stdin.as_ref()),
+            stdout: text(outputs.first()),
+            stderr: text(outputs.get(1)),
+            terminal: process.terminal,
+        };
+        Ok(Self { stdin, outputs, task, copies })
+    }
+
+    /// Copies our stdin once the shim has opened its end; the receiver hears when our stdin has ended,
+    /// for the shim then has to be told.
+    pub fn feed(&self) -> Result<Option<oneshot::Receiver<()>>> {
+        let Some(path) = &self.stdin else { return Ok(None) };
+        let cannot = || format!("cannot feed {}", path.display());
+        let to = open(path, true).or_fail(Kind::Host, cannot)?;
+        let from = io::stdin().as_fd().try_clone_to_owned().or_fail(Kind::Host, cannot)?;
+        let (done, ended) = oneshot::channel();
+        thread::Builder::new()
+            .name("stdin".into())
+            .spawn(move || {
+                copy(File::from(from), to);
+                // Nobody may be waiting any more.
+                let _ = done.send(());
+            })
+            .or_fail(Kind::Host, cannot)?;
+        Ok(Some(ended))
+    }
+
+    /// Ends the copies where the shim never opened its end.
+    pub fn give_up(&self) {
+        for path in &self.outputs {
+            // Opened and closed: the reader sees the end of its file.
+            drop(open(path, true));
+        }
+    }
+}
+
+fn copy_out(path: &Path, to: BorrowedFd<'_>) -> io::Result<Copy> {
+    let from = open(path, false)?;
+    let to = File::from(to.try_clone_to_owned()?);
+    Copy::spawn(move || {
+        // A FIFO that nobody has opened for writing yet reads as ended; poll(2) waits for the first
+        // writer.
+        wait_for_writer(&from);
+        copy(from, to);
+    })
+}
+
+fn wait_for_writer(fifo: &File) {
+    loop {
+        match poll(&mut [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            _ => return,
+        }
+    }
+}
+
+/// Opens without waiting for the other side, and then makes reads and writes wait.
+fn open(path: &Path, write: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(!write).write(write).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = options.open(path)?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(file)
+}

@@ -1,0 +1,98 @@
+//! A handle on the container's first process, and on everything in its cgroup.
+//!
+//! Neither needs containerd or the shim: the handle is a pidfd, the tree is the cgroup's.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::cgroup::Group;
+
+/// From SIGKILL to a process that is gone; one that takes longer hangs in the kernel.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+/// The first process of a container.
+#[derive(Debug)]
+pub struct FirstProcess {
+    handle: Option<OwnedFd>,
+    group: Group,
+}
+
+impl FirstProcess {
+    /// Takes hold of process `pid`, which must not have been waited for yet: the shim reaps it only
+    /// after it was started.
+    pub fn hold(pid: u32, group: Group) -> Self {
+        let handle = i32::try_from(pid).ok().and_then(Pid::from_raw).and_then(open);
+        Self { handle, group }
+    }
+
+    /// Sends it a signal. One that is gone already is none to worry about.
+    pub fn signal(&self, number: i32) {
+        if let Some(handle) = &self.handle {
+            send(handle, number);
+        }
+    }
+
+    /// SIGKILL; where it is PID 1 of its namespace, everything inside dies with it.
+    pub fn kill(&self) {
+        self.signal(nix::libc::SIGKILL);
+    }
+
+    /// Kills everything in the cgroup.
+    pub async fn kill_tree(&self) {
+        let group = self.group.clone();
+        // What survives is found again, and reported, by cleanup.
+        let _ = tokio::task::spawn_blocking(move || group.kill(KILL_LIMIT)).await;
+    }
+
+    /// Sends a signal to the process that is called `pid` inside.
+    pub fn signal_inside(&self, pid: i32, number: i32) {
+        let candidates = self.group.pids().unwrap_or_default();
+        let called_so = |candidate: &i32| innermost_pid(*candidate) == Some(pid);
+        for found in candidates.into_iter().filter(called_so) {
+            // The handle is taken, and only then the name checked: the pid may have been reused.
+            if let Some(handle) = Pid::from_raw(found).and_then(open)
+                && innermost_pid(found) == Some(pid)
+            {
+                send(&handle, number);
+            }
+        }
+    }
+
+    /// The container's cgroup.
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+}
+
+fn open(pid: Pid) -> Option<OwnedFd> {
+    pidfd_open(pid, PidfdFlags::empty()).ok()
+}
+
+fn send(handle: &OwnedFd, number: i32) {
+    if let Some(signal) = Signal::from_named_raw(number) {
+        // ESRCH: it has ended, which is no failure.
+        let _ = pidfd_send_signal(handle, signal);
+    }
+}
+
+/// The pid of `pid` in its own namespace (proc_pid_status(5), NSpid).
+fn innermost_pid(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_whitespace().next_back()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::innermost_pid;
+
+    #[test]
+    fn a_process_of_our_own_namespace_is_called_as_we_call_it() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(innermost_pid(own).is_some());
+        assert_eq!(innermost_pid(i32::MAX), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! From a plan to a payload that is about to run.
+//!
+//! Each step makes something that the record already names, so a failure at any point leaves nothing
+//! that cleanup does not know. Order: files → snapshot → user → container → cgroup → leash → task →
+//! start.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use containerd_client::services::v1::container::Runtime;
+use containerd_client::services::v1::snapshots::PrepareSnapshotRequest;
+use containerd_client::services::v1::{
+    CloseIoRequest, Container, CreateContainerRequest, CreateTaskRequest, StartRequest,
+};
+use containerd_client::types::Mount;
+use oci_spec::runtime::Spec;
+use prost_types::Any;
+
+use super::record::Record;
+use super::rootfs::{self, Question};
+use super::runc::Options;
+use super::state::{RunDir, State};
+use super::verdict::Phases;
+use crate::cgroup::{Group, Hierarchies, Subpath};
+use crate::containerd::Client;
+use crate::failure::{Context, Kind, Result};
+use crate::id::ContainerId;
+use crate::image::{self, Image};
+use crate::leash::{self, Listener};
+use crate::plan::{MountKind, Plan};
+use crate::spec::{self, Places};
+
+/// The label that tells our containers and snapshots from others, and a boot from the next.
+pub const BOOT_LABEL: &str = "airtight.boot-id";
+/// Keeps containerd's collector away from the snapshot until the container record refers to it
+/// (containerd, docs/garbage-collection.md).
+const ROOT_LABEL: &str = "containerd.io/gc.root";
+/// What the containers service expects a spec to be called.
+const SPEC_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+
+/// Everything a launch needs.
+#[derive(Clone, Copy)]
+#[allow(missing_docs, reason = "each type says what it is")]
+pub struct Launch<'a> {
+    pub plan: &'a Plan,
+    pub image: &'a Image,
+    pub client: &'a Client,
+    pub state: &'a State,
+    pub record: &'a Record,
+    pub dir: &'a RunDir,
+}
+
+/// A task that exists and waits to be started.
+#[derive(Debug)]
+pub struct Created {
+    /// The process id of the container's first process, on the host.
+    pub pid: u32,
+    /// Where the init will call, when there is one.
+    pub listener: Option<Listener>,
+}
+
+impl Launch<'_> {
+    /// Makes everything up to the task.
+    pub async fn create(self, stdio: &TaskStdio, phases: &mut Phases) -> Result<Created> {
+        self.write_files()?;
+        image::ensure_unpacked(self.client, self.image, &self.plan.image.snapshotter).await?;
+        let mounts = self.prepare_snapshot().await?;
+        phases.lap("snapshot");
+        let spec = self.spec(&mounts).await?;
+        phases.lap("spec");
+        self.create_container(&spec).await?;
+        phases.lap("container");
+        self.create_cgroup()?;
+        let listener = self.listen()?;
+        let pid = self.create_task(mounts, stdio).await?;
+        phases.lap("task");
+        Ok(Created { pid, listener })
+    }
+
+    /// Lets the container's first process run.
+    pub async fn start(self) -> Result<()> {
+        let id = self.plan.id.as_str();
+        let request = StartRequest { container_id: id.to_owned(), exec_id: String::new() };
+        let mut tasks = self.client.tasks();
+        self.client.call(("start task", id), request, |request| tasks.start(request)).await?;
+        Ok(())
+    }
+
+    fn places(&self) -> Places {
+        self.state.places(&self.plan.id)
+    }
+
+    fn write_files(&self) -> Result<()> {
+        spec::write_files(self.plan, &self.places())?;
+        if self.plan.process.init {
+            let inside = self.dir.path().join("inside");
+            fs::create_dir(&inside).or_fail(Kind::Host, || format!("cannot make {}", inside.display()))?;
+            leash::program::write_into(&inside)?;
+        }
+        Ok(())
+    }
+
+    async fn prepare_snapshot(&self) -> Result<Vec<Mount>> {
+        let key = self.plan.id.as_str();
+        let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+        let request = PrepareSnapshotRequest {
+            snapshotter: self.plan.image.snapshotter.clone(),
+            key: key.to_owned(),
+            parent: self.plan.image.chain_id.clone(),
+            labels: HashMap::from([
+                (ROOT_LABEL.to_owned(), now),
+                (BOOT_LABEL.to_owned(), self.record.boot_id.clone()),
+            ]),
+        };
+        let mut snapshots = self.client.snapshots();
+        let prepared =
+            self.client.call(("prepare snapshot", key), request, |request| snapshots.prepare(request)).await?;
+        Ok(prepared.mounts)
+    }
+
+    async fn spec(&self, mounts: &[Mount]) -> Result<Spec> {
+        let places = self.places();
+        let at = self.dir.path().join("rootfs");
+        fs::create_dir(&at).or_fail(Kind::Host, || format!("cannot make {}", at.display()))?;
+        let volumes = self.plan.mounts.iter().filter_map(|mount| match mount.kind {
+            MountKind::Anonymous(number) => Some((mount.target.clone(), places.volume(number))),
+            _ => None,
+        });
+        let question = Question {
+            mounts: mounts.to_vec(),
+            at,
+            user: self.plan.process.user.clone(),
+            group_add: self.plan.process.group_add.clone(),
+            copies: volumes.collect(),
+        };
+        let user = rootfs::look_into(question).await?;
+        // The shim mounts the root file system there, below its own directory.
+        spec::document(self.plan, &user, &places, Path::new("rootfs"))
+    }
+
+    async fn create_container(&self, spec: &Spec) -> Result<()> {
+        let id = self.plan.id.as_str();
+        let spec = serde_json::to_vec(spec).or_fail(Kind::Host, || "cannot write the OCI spec")?;
+        let options = Options {
+            binary_name: self.plan.runtime.binary.clone().unwrap_or_default(),
+            systemd_cgroup: matches!(self.plan.cgroup.subpath, Subpath::Systemd { .. }),
+        };
+        let mut labels: HashMap<_, _> = self.plan.labels.clone().into_iter().collect();
+        labels.insert(BOOT_LABEL.to_owned(), self.record.boot_id.clone());
+        let container = Container {
+            id: id.to_owned(),
+            image: self.plan.image.name.clone(),
+            labels,
+            runtime: Some(Runtime { name: self.plan.runtime.name.clone(), options: Some(options.to_any()) }),
+            spec: Some(Any { type_url: SPEC_URL.to_owned(), value: spec }),
+            snapshotter: self.plan.image.snapshotter.clone(),
+            snapshot_key: id.to_owned(),
+            ..Container::default()
+        };
+        let request = CreateContainerRequest { container: Some(container) };
+        let mut containers = self.client.containers();
+        self.client.call(("create container", id), request, |request| containers.create(request)).await?;
+        Ok(())
+    }
+
+    fn create_cgroup(&self) -> Result<()> {
+        let cgroup = &self.plan.cgroup;
+        let hierarchies = Hierarchies::detect(&cgroup.mount_path)?;
+        Group::create(&hierarchies, &cgroup.subpath, &self.plan.id, &self.state.cgroup_parents())?;
+        Ok(())
+    }
+
+    fn listen(&self) -> Result<Option<Listener>> {
+        let path = self.dir.path().join("inside").join("leash");
+        self.plan.process.init.then(|| Listener::bind(&path)).transpose()
+    }
+
+    async fn create_task(&self, rootfs: Vec<Mount>, stdio: &TaskStdio) -> Result<u32> {
+        let id = self.plan.id.as_str();
+        let request = CreateTaskRequest {
+            container_id: id.to_owned(),
+            rootfs,
+            stdin: stdio.stdin.clone(),
+            stdout: stdio.stdout.clone(),
+            stderr: stdio.stderr.clone(),
+            terminal: stdio.terminal,
+            ..CreateTaskRequest::default()
+        };
+        let mut tasks = self.client.tasks();
+        let created = self.client.call(("create task", id), request, |request| tasks.create(request)).await;
+        created.map(|response| response.pid).map_err(|why| super::runc::explain(why, self.plan))
+    }
+}
+
+/// Tells the shim that nothing more comes on stdin.
+pub async fn close_stdin(client: &Client, id: &ContainerId) -> Result<()> {
+    let request = CloseIoRequest { container_id: id.to_string(), exec_id: String::new(), stdin: true };
+    let mut tasks = client.tasks();
+    client.call(("close stdin of task", id.as_str()), request, |request| tasks.close_io(request)).await?;
+    Ok(())
+}
+
+/// What the shim is to connect: nothing where the init gets descriptors from us.
+#[derive(Debug, Default)]
+#[allow(missing_docs, reason = "fields of containerd's CreateTaskRequest")]
+pub struct TaskStdio {
+    pub stdin: String,
+    pub stdout: String,
+    pub stderr: String,
+    pub terminal: bool,
+}

@@ -1,0 +1,241 @@
+//! The life of a run: launch, supervise, clean up, verdict.
+//!
+//! [`execute`] takes a plan to its end. Whatever happens in between, cleanup comes last and needs only
+//! the record, which is the first thing written.
+
+pub mod cleanup;
+mod end;
+mod fifo;
+mod first;
+mod launch;
+pub mod preview;
+pub mod record;
+mod rootfs;
+mod runc;
+mod signals;
+pub mod state;
+mod stdio;
+mod supervise;
+mod terminal;
+pub mod verdict;
+mod wait;
+
+use std::process;
+
+use tokio::time::Instant;
+
+use self::end::{Asked, End, PayloadEnd};
+use self::fifo::Fifos;
+use self::first::FirstProcess;
+use self::launch::{Created, Launch, TaskStdio};
+use self::record::Record;
+use self::signals::Signals;
+use self::state::{RunDir, State};
+use self::stdio::Stdio;
+use self::supervise::{Supervisor, WaitForTask};
+use self::verdict::{Cause, Phases, RunFacts, Verdict};
+use crate::cgroup::{Group, Usage};
+use crate::containerd::Client;
+use crate::failure::{Failure, Kind, Result};
+use crate::image::Image;
+use crate::leash::{Leash, Payload};
+use crate::plan::{MountKind, Plan};
+use crate::survey::Survey;
+
+/// Where things are, for one run.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the names of the global flags")]
+pub struct Connection {
+    pub address: String,
+    pub namespace: String,
+}
+
+/// Everything that one run is about.
+#[derive(Clone, Copy)]
+#[allow(missing_docs, reason = "each type says what it is")]
+pub struct Job<'a> {
+    pub plan: &'a Plan,
+    pub survey: &'a Survey,
+    pub image: &'a Image,
+    pub client: &'a Client,
+    pub connection: &'a Connection,
+    pub state: &'a State,
+}
+
+/// The verdict, and for a run that did not start the failure behind it.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each type says what it is")]
+pub struct Outcome {
+    pub verdict: Verdict,
+    pub failure: Option<Failure>,
+}
+
+/// Runs the plan to its end. `phases` has been started by the caller, when the command was.
+///
+/// An error means that nothing was begun; a run that failed half-way is an outcome.
+pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
+    let mut signals = Signals::listen()?;
+    let record = job.record();
+    let dir = job.state.create(&record)?;
+    phases.lap("plan");
+
+    let lived = live(job, &record, &dir, &mut signals, &mut phases).await;
+    let usage = job.usage();
+    let leftovers = cleanup::undo(&record, job.client, job.state, dir).await;
+    phases.lap("cleanup");
+
+    let (cause, failure) = match lived {
+        Ok(end) => (end.cause(job.program(), &usage), None),
+        Err(failure) => {
+            let cause = Cause::StartFailed { code: failure.kind().exit_code(), reason: failure.to_string() };
+            (cause, Some(failure))
+        }
+    };
+    Ok(Outcome { verdict: Verdict::new(job.facts(), cause, phases, usage, leftovers), failure })
+}
+
+/// From nothing to the payload's end.
+async fn live(
+    job: Job<'_>,
+    record: &Record,
+    dir: &RunDir,
+    signals: &mut Signals,
+    phases: &mut Phases,
+) -> Result<End> {
+    let launch = Launch { plan: job.plan, image: job.image, client: job.client, state: job.state, record, dir };
+    let process = &job.plan.process;
+    let fifos = if process.init { None } else { Some(Fifos::prepare(process, dir.path())?) };
+    let nothing = TaskStdio::default();
+    let created = launch.create(fifos.as_ref().map_or(&nothing, |fifos| &fifos.task), phases).await;
+    if created.is_err() {
+        fifos.iter().for_each(Fifos::give_up);
+    }
+    let Created { pid, listener } = created?;
+    if signals.asked_to_end() {
+        fifos.iter().for_each(Fifos::give_up);
+        return Ok(End { payload: PayloadEnd::TaskStatus(143), asked: Some(Asked::Stop) });
+    }
+
+    let task = wait_for_task(job);
+    let first = FirstProcess::hold(pid, job.group()?);
+    launch.start().await?;
+    let mut copies = Vec::new();
+    let mut task = task;
+    let leash = match listener {
+        Some(listener) => {
+            let leash = tokio::select! {
+                leash = listener.accept() => leash?,
+                end = &mut task => return Err(init_failed(&end)),
+            };
+            copies = hand_over(job, &leash)?;
+            Some(leash)
+        }
+        None => {
+            if let Some(fifos) = fifos {
+                close_stdin_at_its_end(job, &fifos)?;
+                copies = fifos.copies;
+            }
+            phases.lap("start");
+            None
+        }
+    };
+    let supervisor = Supervisor {
+        stop: job.plan.stop,
+        signals,
+        first,
+        leash,
+        interactive: process.interactive,
+        copies,
+        began: Instant::from_std(phases.started()),
+    };
+    supervisor.watch(task, phases).await
+}
+
+/// Starts waiting before the task is started, so that its end cannot be missed.
+fn wait_for_task(job: Job<'_>) -> WaitForTask {
+    let (client, id) = (job.client.clone(), job.plan.id.clone());
+    let waiting = tokio::spawn(async move { wait::task_end(&client, &id).await });
+    Box::pin(async move {
+        // The task cannot panic and is never aborted.
+        waiting.await.unwrap_or_else(|why| wait::TaskEnd::Lost(why.to_string()))
+    })
+}
+
+/// Gives the payload its descriptors.
+fn hand_over(job: Job<'_>, leash: &Leash) -> Result<Vec<stdio::Copy>> {
+    let process = &job.plan.process;
+    let mut descriptors = stdio::passed(&process.pass_fds)?;
+    let mut copies = Vec::new();
+    let terminal = process.terminal.then(terminal::window_size);
+    if !process.terminal {
+        let stdio = Stdio::prepare(process, job.survey)?;
+        descriptors.extend((0..).zip(stdio.inside));
+        copies = stdio.copies;
+    }
+    leash.start(Payload { terminal, descriptors })?;
+    Ok(copies)
+}
+
+/// Tells the shim when our stdin has ended; it holds the FIFO open itself.
+fn close_stdin_at_its_end(job: Job<'_>, fifos: &Fifos) -> Result<()> {
+    if let Some(ended) = fifos.feed()? {
+        let (client, id) = (job.client.clone(), job.plan.id.clone());
+        tokio::spawn(async move {
+            if ended.await.is_ok() {
+                // A task that has ended needs no such call.
+                let _ = launch::close_stdin(&client, &id).await;
+            }
+        });
+    }
+    Ok(())
+}
+
+fn init_failed(end: &wait::TaskEnd) -> Failure {
+    Failure::new(Kind::Host, "the init inside the container could not start")
+        .because(match end {
+            wait::TaskEnd::Status(status) => format!("it ended with status {status}"),
+            wait::TaskEnd::Lost(why) => why.clone(),
+        })
+        .hint("--no-init runs the payload without it")
+}
+
+impl Job<'_> {
+    fn record(&self) -> Record {
+        let plan = self.plan;
+        let anonymous = plan.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Anonymous(_)));
+        Record {
+            id: plan.id.clone(),
+            boot_id: self.survey.facts.boot_id.clone(),
+            owner: process::id(),
+            address: self.connection.address.clone(),
+            namespace: self.connection.namespace.clone(),
+            snapshotter: plan.image.snapshotter.clone(),
+            cgroup_mount_path: plan.cgroup.mount_path.clone(),
+            cgroup_subpath: plan.cgroup.subpath.clone(),
+            volumes: anonymous.then(|| self.state.volumes(&plan.id)),
+        }
+    }
+
+    fn group(&self) -> Result<Group> {
+        let cgroup = &self.plan.cgroup;
+        let group = Group::find(&cgroup.mount_path, &cgroup.subpath, &self.plan.id)?;
+        group.ok_or_else(|| Failure::host(format!("the container has no cgroup {}", self.facts().cgroup)))
+    }
+
+    fn usage(&self) -> Usage {
+        self.group().map(|group| group.usage()).unwrap_or_default()
+    }
+
+    fn program(&self) -> &str {
+        self.plan.process.args.first().map_or("", String::as_str)
+    }
+
+    fn facts(&self) -> RunFacts {
+        RunFacts {
+            id: self.plan.id.clone(),
+            image: self.plan.image.name.clone(),
+            image_digest: self.plan.image.digest.clone(),
+            cgroup: self.plan.cgroup_path(),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Signals sent to airtight, which mean the payload.
+
+use nix::libc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::failure::{Context, Kind, Result};
+
+/// Handed on to the payload as they are, but for TERM, which begins a stop, and WINCH, which is ours.
+/// The rest keep their meaning for airtight itself: job control (TSTP, CONT …) stops and continues
+/// the client, as with docker.
+const LISTENED: [i32; 8] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGWINCH,
+];
+
+/// The signals sent to us since this was made.
+#[derive(Debug)]
+pub struct Signals(UnboundedReceiver<i32>);
+
+impl Signals {
+    /// From now on they no longer end airtight.
+    pub fn listen() -> Result<Self> {
+        let (sender, receiver) = unbounded_channel();
+        for number in LISTENED {
+            let mut stream =
+                signal(SignalKind::from_raw(number)).or_fail(Kind::Host, || format!("cannot handle signal {number}"))?;
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                while stream.recv().await.is_some() {
+                    if sender.send(number).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Ok(Self(receiver))
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> i32 {
+        match self.0.recv().await {
+            Some(number) => number,
+            // The senders live as long as the runtime does.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether one that would end a process has come in the meantime; others are forgotten.
+    pub fn asked_to_end(&mut self) -> bool {
+        let ends = |number| matches!(number, libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT);
+        std::iter::from_fn(|| self.0.try_recv().ok()).any(ends)
+    }
+}

@@ -1,0 +1,248 @@
+//! The state directory: one run directory for each run, locked by its owner for as long as it lives.
+//!
+//! ```text
+//! /run/airtight/lock               held for the moment a run directory is made
+//! /run/airtight/cgroup-parents     cgroups made above the containers' own
+//! /run/airtight/<id>/lock          held by the owner; the kernel releases it when the owner dies
+//! /run/airtight/<id>/record.json   what is about to be made
+//! /run/airtight/<id>/hosts …       files mounted into the container
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::record::Record;
+use crate::failure::{Context, Failure, Kind, Result};
+use crate::id::ContainerId;
+use crate::spec::Places;
+
+/// Where runs are recorded unless told otherwise; gone after a reboot, as the runs are.
+pub const DEFAULT_STATE: &str = "/run/airtight";
+/// Where anonymous volumes are kept unless told otherwise: on disk.
+pub const DEFAULT_DATA: &str = "/var/lib/airtight";
+
+const LOCK: &str = "lock";
+const RECORD: &str = "record.json";
+
+/// The directories airtight itself needs.
+#[derive(Debug, Clone)]
+pub struct State {
+    root: PathBuf,
+    data: PathBuf,
+}
+
+/// The run directory of a run whose owner we are, or whose owner is dead.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+/// What a run directory turned out to be.
+#[derive(Debug)]
+pub enum Found {
+    /// Its owner lives.
+    Held,
+    /// Its owner is dead; we hold it now.
+    Dead(RunDir),
+    /// There is none.
+    Absent,
+}
+
+impl State {
+    /// With run directories below `root` and volumes below `data`; both are made when needed.
+    pub fn new(root: PathBuf, data: PathBuf) -> Self {
+        Self { root, data }
+    }
+
+    /// Makes and locks the run directory of `id` and writes its record; fails when it exists.
+    pub fn create(&self, record: &Record) -> Result<RunDir> {
+        let path = self.root.join(record.id.as_str());
+        let _making = self.lock_all()?;
+        private_dir().create(&path).map_err(|why| match why.kind() {
+            ErrorKind::AlreadyExists => Failure::usage(format!("the name {} is in use", record.id))
+                .hint("choose another --name, or wait for that run to end"),
+            _ => Failure::host(format!("cannot make {}", path.display())).because(why),
+        })?;
+        let made = open_lock(&path)
+            .and_then(|file| lock(file, FlockArg::LockExclusiveNonblock))
+            .or_fail(Kind::Host, || format!("cannot lock {}", path.display()))
+            .map(|lock| RunDir { path: path.clone(), _lock: lock })
+            .and_then(|dir| dir.write_record(record).map(|()| dir));
+        if made.is_err() {
+            // Nothing but what was made above is in it.
+            let _ = fs::remove_dir_all(&path);
+        }
+        made
+    }
+
+    /// The ids that have a run directory.
+    pub fn ids(&self) -> Result<Vec<ContainerId>> {
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(why) => return Err(Failure::host(format!("cannot read {}", self.root.display())).because(why)),
+        };
+        let id = |entry: fs::DirEntry| {
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            is_dir.then(|| entry.file_name().to_str()?.parse().ok()).flatten()
+        };
+        Ok(entries.flatten().filter_map(id).collect())
+    }
+
+    /// Looks whether the owner of `id` lives.
+    pub fn find(&self, id: &ContainerId) -> Result<Found> {
+        let path = self.root.join(id.as_str());
+        let cannot = || format!("cannot lock {}", path.display());
+        if path.join(RECORD).exists() {
+            return try_lock(&path).or_fail(Kind::Host, cannot);
+        }
+        // Without a record it is being made at this moment, or its maker died over it.
+        let _making = self.lock_all()?;
+        try_lock(&path).or_fail(Kind::Host, cannot)
+    }
+
+    /// The list of cgroups made above the containers' own.
+    pub fn cgroup_parents(&self) -> PathBuf {
+        self.root.join("cgroup-parents")
+    }
+
+    /// Where the anonymous volumes of `id` are.
+    pub fn volumes(&self, id: &ContainerId) -> PathBuf {
+        self.data.join("volumes").join(id.as_str())
+    }
+
+    /// Where a run keeps what its container sees.
+    pub fn places(&self, id: &ContainerId) -> Places {
+        Places { run: self.root.join(id.as_str()), volumes: self.volumes(id) }
+    }
+
+    fn lock_all(&self) -> Result<Flock<File>> {
+        private_dir()
+            .recursive(true)
+            .create(&self.root)
+            .or_fail(Kind::Host, || format!("cannot make the state directory {}", self.root.display()))?;
+        open_lock(&self.root)
+            .and_then(|file| lock(file, FlockArg::LockExclusive))
+            .or_fail(Kind::Host, || format!("cannot lock the state directory {}", self.root.display()))
+    }
+}
+
+impl RunDir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The record; `None` when its maker died before writing it.
+    pub fn record(&self) -> Result<Option<Record>> {
+        let path = self.path.join(RECORD);
+        let cannot = || format!("cannot read {}", path.display());
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).or_fail(Kind::Host, cannot),
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+            Err(why) => Err(Failure::host(cannot()).because(why)),
+        }
+    }
+
+    /// Removes it; the run is then forgotten.
+    pub fn remove(self) -> Result<()> {
+        // The record goes first: a directory that cannot be removed whole is then no run any more.
+        let record = self.path.join(RECORD);
+        let removed = fs::remove_file(&record).or_else(|why| match why.kind() {
+            ErrorKind::NotFound => Ok(()),
+            _ => Err(why),
+        });
+        removed
+            .and_then(|()| fs::remove_dir_all(&self.path))
+            .or_fail(Kind::Host, || format!("cannot remove {}", self.path.display()))
+    }
+
+    fn write_record(&self, record: &Record) -> Result<()> {
+        let path = self.path.join(RECORD);
+        let bytes = serde_json::to_vec_pretty(record).or_fail(Kind::Host, || "cannot write the record")?;
+        let half = self.path.join("record.new");
+        write_new(&half, &bytes, 0o600)
+            .and_then(|()| fs::rename(&half, &path))
+            .or_fail(Kind::Host, || format!("cannot write {}", path.display()))
+    }
+}
+
+fn private_dir() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    builder
+}
+
+fn open_lock(dir: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join(LOCK))
+}
+
+fn lock(file: File, how: FlockArg) -> std::io::Result<Flock<File>> {
+    Flock::lock(file, how).map_err(|(_, errno)| errno.into())
+}
+
+fn try_lock(path: &Path) -> std::io::Result<Found> {
+    match open_lock(path) {
+        Ok(file) => match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            // The owner may have removed it while we looked.
+            Ok(_) if !path.join(LOCK).exists() => Ok(Found::Absent),
+            Ok(lock) => Ok(Found::Dead(RunDir { path: path.to_owned(), _lock: lock })),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(Found::Held),
+            Err((_, errno)) => Err(errno.into()),
+        },
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(Found::Absent),
+        Err(why) => Err(why),
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    OpenOptions::new().create_new(true).write(true).mode(mode).open(path)?.write_all(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> (tempfile::TempDir, State) {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::new(dir.path().join("state"), dir.path().join("data"));
+        (dir, state)
+    }
+
+    #[test]
+    fn a_name_in_use_is_refused() {
+        let (_dir, state) = state();
+        let record = Record::fixture("a");
+        let held = state.create(&record).unwrap();
+        let failure = state.create(&record).unwrap_err();
+        assert_eq!(failure.to_string(), "the name a is in use");
+        held.remove().unwrap();
+        state.create(&record).unwrap();
+    }
+
+    #[test]
+    fn a_living_owner_holds_its_run_and_a_dead_one_does_not() {
+        let (_dir, state) = state();
+        let record = Record::fixture("a");
+        let owner = state.create(&record).unwrap();
+        assert_eq!(state.ids().unwrap(), [record.id.clone()]);
+        assert!(matches!(state.find(&record.id).unwrap(), Found::Held));
+        drop(owner);
+        let Found::Dead(dir) = state.find(&record.id).unwrap() else { panic!("the owner is dead") };
+        assert_eq!(dir.record().unwrap(), Some(record.clone()));
+        dir.remove().unwrap();
+        assert!(matches!(state.find(&record.id).unwrap(), Found::Absent));
+    }
+
+    #[test]
+    fn a_state_directory_that_does_not_exist_has_no_runs() {
+        let (_dir, state) = state();
+        assert!(state.ids().unwrap().is_empty());
+    }
+}

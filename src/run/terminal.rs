@@ -1,0 +1,82 @@
+//! Our own terminal while the payload has one inside: raw mode, window size, and the copying between
+//! both.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
+
+use super::stdio::{Copy, copy, copy_in_thread};
+use crate::failure::{Context, Kind, Result};
+use crate::leash::WindowSize;
+
+/// The owner's side of the payload's terminal. Dropping it gives our own terminal its mode back.
+#[derive(Debug)]
+pub struct Terminal {
+    master: OwnedFd,
+    _raw: Option<RawMode>,
+}
+
+impl Terminal {
+    /// Connects the payload's terminal to our stdout and, where wanted, our stdin. The copy ends when
+    /// nobody inside uses the terminal any more.
+    pub fn connect(master: OwnedFd, interactive: bool) -> Result<(Self, Copy)> {
+        let cannot = || "cannot connect the payload's terminal";
+        let mut raw = None;
+        if interactive {
+            raw = RawMode::enter().or_fail(Kind::Host, cannot)?;
+            let keys = io::stdin().as_fd().try_clone_to_owned();
+            let keys = keys.and_then(|keys| Ok((File::from(keys), File::from(master.try_clone()?))));
+            keys.and_then(|(from, to)| copy_in_thread(from, to)).or_fail(Kind::Host, cannot)?;
+        }
+        let screen = io::stdout().as_fd().try_clone_to_owned().or_fail(Kind::Host, cannot)?;
+        let output = master.try_clone().or_fail(Kind::Host, cannot)?;
+        let (from, to) = (File::from(output), File::from(screen));
+        let copy = Copy::spawn(move || copy(from, to)).or_fail(Kind::Host, cannot)?;
+        Ok((Self { master, _raw: raw }, copy))
+    }
+
+    /// Gives the payload's terminal the size of ours.
+    pub fn resize(&self) {
+        if let Some(size) = size() {
+            // A payload that has just ended has no terminal to resize.
+            let _ = tcsetwinsize(&self.master, size);
+        }
+    }
+}
+
+/// What the payload's terminal starts with; without a terminal of ours, the size of old.
+pub fn window_size() -> WindowSize {
+    let size = size().unwrap_or(Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 });
+    WindowSize { rows: size.ws_row, columns: size.ws_col }
+}
+
+fn size() -> Option<Winsize> {
+    tcgetwinsize(io::stdout()).or_else(|_| tcgetwinsize(io::stdin())).ok()
+}
+
+/// Our terminal hands every key through while this lives.
+#[derive(Debug)]
+struct RawMode(Termios);
+
+impl RawMode {
+    fn enter() -> nix::Result<Option<Self>> {
+        if !io::stdin().is_terminal() {
+            return Ok(None);
+        }
+        let before = tcgetattr(io::stdin())?;
+        let mut raw = before.clone();
+        cfmakeraw(&mut raw);
+        tcsetattr(io::stdin(), SetArg::TCSANOW, &raw)?;
+        Ok(Some(Self(before)))
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        // The terminal may be gone; then there is nothing to restore.
+        let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.0);
+    }
+}

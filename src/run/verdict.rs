@@ -1,0 +1,258 @@
+//! The one record that says how a run ended, why, how long each phase took and what it used.
+
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Serialize, Serializer};
+
+use crate::cgroup::Usage;
+use crate::id::ContainerId;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "cause")]
+pub enum Cause {
+    /// The payload ended by itself.
+    Exited {
+        /// Its exit code.
+        code: i32,
+    },
+    /// The payload died of a signal that we did not send.
+    Signaled {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The kernel killed the payload for memory.
+    Oom,
+    /// The time limit passed.
+    Timeout,
+    /// We were asked to stop; the payload's own end follows.
+    Stopped {
+        /// Its exit code, 128 and the signal's number if it died of one.
+        code: i32,
+    },
+    /// The payload never ran.
+    StartFailed {
+        /// 126 or 127 for the command itself, else 125.
+        code: i32,
+        /// Why.
+        reason: String,
+    },
+    /// It ran, but nobody can say how it ended.
+    Lost {
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Cause {
+    /// What `airtight run` exits with (design.md, "Outcomes and exit codes").
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Exited { code } | Self::Stopped { code } | Self::StartFailed { code, .. } => *code,
+            Self::Signaled { signal } => 128 + signal,
+            Self::Oom => 128 + nix::libc::SIGKILL,
+            Self::Timeout => 124,
+            Self::Lost { .. } => 125,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited { code } => write!(f, "exited with code {code}"),
+            Self::Signaled { signal } => write!(f, "killed by signal {signal}"),
+            Self::Oom => f.write_str("killed for memory"),
+            Self::Timeout => f.write_str("stopped at its time limit"),
+            Self::Stopped { code } => write!(f, "stopped on request, code {code}"),
+            Self::StartFailed { reason, .. } => write!(f, "not started: {reason}"),
+            Self::Lost { reason } => write!(f, "lost: {reason}"),
+        }
+    }
+}
+
+/// One step of a run and how long it took.
+#[derive(Debug, Clone, Serialize)]
+pub struct Phase {
+    /// What was done.
+    pub name: &'static str,
+    /// How long it took.
+    #[serde(serialize_with = "milliseconds", rename = "milliseconds")]
+    pub duration: Duration,
+}
+
+/// A stopwatch with named laps.
+#[derive(Debug)]
+pub struct Phases {
+    began: SystemTime,
+    start: Instant,
+    lap: Instant,
+    laps: Vec<Phase>,
+}
+
+impl Phases {
+    /// Starts now.
+    pub fn start() -> Self {
+        let now = Instant::now();
+        Self { began: SystemTime::now(), start: now, lap: now, laps: Vec::new() }
+    }
+
+    /// Ends the present lap, which is called `name`.
+    pub fn lap(&mut self, name: &'static str) {
+        let now = Instant::now();
+        self.laps.push(Phase { name, duration: now - self.lap });
+        self.lap = now;
+    }
+
+    /// When it started.
+    pub fn started(&self) -> Instant {
+        self.start
+    }
+}
+
+/// The verdict on one run.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    /// The container's id.
+    pub id: ContainerId,
+    /// How it ended.
+    #[serde(flatten)]
+    pub cause: Cause,
+    /// What `airtight run` exits with.
+    pub exit_code: i32,
+    /// The image's name.
+    pub image: String,
+    /// Its manifest's digest.
+    pub image_digest: String,
+    /// Below each controller's mount.
+    pub cgroup: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// From start to end, cleanup included.
+    #[serde(serialize_with = "milliseconds", rename = "milliseconds")]
+    pub duration: Duration,
+    /// In the order in which they happened.
+    pub phases: Vec<Phase>,
+    /// What the cgroup counted; a figure that the kernel does not keep is absent.
+    #[serde(flatten)]
+    pub usage: Figures,
+    /// What could not be undone; a later `airtight` command tries again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub leftovers: Vec<String>,
+}
+
+/// What a run used.
+#[derive(Debug, Default, Serialize)]
+#[allow(missing_docs, reason = "the names say it, with their units")]
+pub struct Figures {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_peak_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pids_peak: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_kills: Option<u64>,
+}
+
+impl From<Usage> for Figures {
+    fn from(usage: Usage) -> Self {
+        Self {
+            memory_peak_bytes: usage.memory_peak,
+            cpu_seconds: usage.cpu_time.map(|time| time.as_secs_f64()),
+            pids_peak: usage.pids_peak,
+            oom_kills: usage.oom_kills,
+        }
+    }
+}
+
+impl Verdict {
+    /// Closes the books.
+    pub fn new(facts: RunFacts, cause: Cause, phases: Phases, usage: Usage, leftovers: Vec<String>) -> Self {
+        Self {
+            id: facts.id,
+            exit_code: cause.code(),
+            cause,
+            image: facts.image,
+            image_digest: facts.image_digest,
+            cgroup: facts.cgroup,
+            started_at: humantime::format_rfc3339_millis(phases.began).to_string(),
+            duration: phases.start.elapsed(),
+            phases: phases.laps,
+            usage: usage.into(),
+            leftovers,
+        }
+    }
+}
+
+/// What a verdict says of the run beside its end.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "fields of the verdict")]
+pub struct RunFacts {
+    pub id: ContainerId,
+    pub image: String,
+    pub image_digest: String,
+    pub cgroup: String,
+}
+
+/// One line for people: `0a1b…: exited with code 0 in 1.2s, memory peak 12.3MB, …`.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} after {:.3}s", self.id, self.cause, self.duration.as_secs_f64())?;
+        if let Some(bytes) = self.usage.memory_peak_bytes {
+            write!(f, ", memory peak {}", crate::cli::human::size(bytes))?;
+        }
+        if let Some(seconds) = self.usage.cpu_seconds {
+            write!(f, ", cpu {seconds:.3}s")?;
+        }
+        if let Some(pids) = self.usage.pids_peak {
+            write!(f, ", pids peak {pids}")?;
+        }
+        for leftover in &self.leftovers {
+            write!(f, ", left over: {leftover}")?;
+        }
+        Ok(())
+    }
+}
+
+fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_has_its_exit_code() {
+        let reason = String::new();
+        for (cause, code) in [
+            (Cause::Exited { code: 3 }, 3),
+            (Cause::Signaled { signal: 11 }, 139),
+            (Cause::Oom, 137),
+            (Cause::Timeout, 124),
+            (Cause::Stopped { code: 143 }, 143),
+            (Cause::StartFailed { code: 127, reason: reason.clone() }, 127),
+            (Cause::Lost { reason }, 125),
+        ] {
+            assert_eq!(cause.code(), code, "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_is_flat_json_with_its_cause() {
+        let facts = RunFacts { id: "a".parse().unwrap(), image: "i".into(), image_digest: "d".into(), cgroup: "c".into() };
+        let mut phases = Phases::start();
+        phases.lap("snapshot");
+        let usage = Usage { memory_peak: Some(5), ..Usage::default() };
+        let verdict = Verdict::new(facts, Cause::Signaled { signal: 9 }, phases, usage, Vec::new());
+        let json = serde_json::to_value(&verdict).unwrap();
+        assert_eq!(json["cause"], "signaled");
+        assert_eq!(json["signal"], 9);
+        assert_eq!(json["exit_code"], 137);
+        assert_eq!(json["memory_peak_bytes"], 5);
+        assert!(json.get("oom_kills").is_none() && json.get("leftovers").is_none());
+        assert_eq!(json["phases"][0]["name"], "snapshot");
+    }
+}
