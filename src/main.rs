@@ -6,7 +6,10 @@ use airtight::cli;
 
 fn main() -> ExitCode {
     // One thread: what runs at once are containerd calls, signals and timers, all of them waits.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(why) => {
             eprintln!("airtight: cannot start: {why}");

@@ -16,7 +16,9 @@ pub async fn dead_owners(state: &State) -> Result<Vec<String>> {
     let mut clients: HashMap<(String, String), Client> = HashMap::new();
     let mut leftovers = Vec::new();
     for id in state.ids()? {
-        let Found::Dead(dir) = state.find(&id)? else { continue };
+        let Found::Dead(dir) = state.find(&id)? else {
+            continue;
+        };
         let Some(record) = dir.record()? else {
             // Its maker died before anything else was made.
             dir.remove()?;
@@ -28,7 +30,10 @@ pub async fn dead_owners(state: &State) -> Result<Vec<String>> {
             None => Client::new(&record.address, &record.namespace)?,
         };
         let left = cleanup::undo(&record, &client, state, dir).await;
-        leftovers.extend(left.into_iter().map(|left| format!("run {id}, whose owner died: {left}")));
+        leftovers.extend(
+            left.into_iter()
+                .map(|left| format!("run {id}, whose owner died: {left}")),
+        );
         clients.insert(key, client);
     }
     Ok(leftovers)

@@ -25,22 +25,47 @@ pub fn command() -> Command {
         .disable_help_flag(true)
         .after_help(AFTER)
         .next_help_heading("Output")
-        .arg(Arg::new("output").long("output").short('o').value_name("DIR").required(true).help("The bundle: a directory that does not exist yet, or is empty"))
-        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Prints this"));
+        .arg(
+            Arg::new("output")
+                .long("output")
+                .short('o')
+                .value_name("DIR")
+                .required(true)
+                .help("The bundle: a directory that does not exist yet, or is empty"),
+        )
+        .arg(
+            Arg::new("help")
+                .long("help")
+                .action(ArgAction::Help)
+                .help("Prints this"),
+        );
     settings::add_flags(command)
 }
 
 /// Writes it; a bundle that fails half-way is removed.
 pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
     // clap requires the flag.
-    let dir = matches.get_one::<String>("output").map(PathBuf::from).unwrap_or_default();
+    let dir = matches
+        .get_one::<String>("output")
+        .map(PathBuf::from)
+        .unwrap_or_default();
     let (_, image, plan) = super::run::plan(matches, globals).await?;
     super::warn(&plan.warnings);
     let plan = plan.without_init();
     make_empty(&dir)?;
-    let dir = dir.canonicalize().or_fail(Kind::Host, || format!("cannot find {}", dir.display()))?;
-    let places = Places { run: dir.clone(), volumes: dir.join("volumes") };
-    let preview = Preview { plan: &plan, image: &image, client: &globals.client, places: &places };
+    let dir = dir
+        .canonicalize()
+        .or_fail(Kind::Host, || format!("cannot find {}", dir.display()))?;
+    let places = Places {
+        run: dir.clone(),
+        volumes: dir.join("volumes"),
+    };
+    let preview = Preview {
+        plan: &plan,
+        image: &image,
+        client: &globals.client,
+        places: &places,
+    };
     let written = write(preview, &dir).await;
     if written.is_err() {
         // Best effort: what matters is the first failure.
@@ -62,9 +87,13 @@ async fn write(preview: Preview<'_>, dir: &Path) -> Result<()> {
 
 fn make_empty(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).or_fail(Kind::Host, || format!("cannot make {}", dir.display()))?;
-    let mut entries = fs::read_dir(dir).or_fail(Kind::Host, || format!("cannot read {}", dir.display()))?;
+    let mut entries =
+        fs::read_dir(dir).or_fail(Kind::Host, || format!("cannot read {}", dir.display()))?;
     match entries.next() {
         None => Ok(()),
-        Some(_) => Err(Failure::usage(format!("{} is not empty", dir.display())).hint("name a new directory")),
+        Some(_) => {
+            Err(Failure::usage(format!("{} is not empty", dir.display()))
+                .hint("name a new directory"))
+        }
     }
 }

@@ -1,4 +1,10 @@
 //! stub
-use super::Globals; use clap::{ArgMatches,Command}; use std::process::ExitCode;
-pub fn command()->Command{Command::new("doctor")}
-pub async fn run(_:&ArgMatches,_:&Globals)->crate::failure::Result<ExitCode>{Ok(ExitCode::SUCCESS)}
+use super::Globals;
+use clap::{ArgMatches, Command};
+use std::process::ExitCode;
+pub fn command() -> Command {
+    Command::new("doctor")
+}
+pub async fn run(_: &ArgMatches, _: &Globals) -> crate::failure::Result<ExitCode> {
+    Ok(ExitCode::SUCCESS)
+}

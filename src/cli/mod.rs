@@ -78,8 +78,12 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
     }
     match matches.subcommand() {
         Some(("run", matches)) => run::run(matches, &globals).await,
-        Some(("bundle", matches)) => bundle::run(matches, &globals).await.map(|()| ExitCode::SUCCESS),
-        Some(("image", matches)) => image::run(matches, &globals.client).await.map(|()| ExitCode::SUCCESS),
+        Some(("bundle", matches)) => bundle::run(matches, &globals)
+            .await
+            .map(|()| ExitCode::SUCCESS),
+        Some(("image", matches)) => image::run(matches, &globals.client)
+            .await
+            .map(|()| ExitCode::SUCCESS),
         Some(("doctor", matches)) => doctor::run(matches, &globals).await,
         // clap lets no other through.
         _ => Err(Failure::usage("no such command")),
@@ -113,11 +117,17 @@ pub struct Globals {
 impl Globals {
     fn of(matches: &ArgMatches) -> Result<Self> {
         let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
-        let connection = Connection { address: text("address"), namespace: text("namespace") };
+        let connection = Connection {
+            address: text("address"),
+            namespace: text("namespace"),
+        };
         Ok(Self {
             client: Client::new(&connection.address, &connection.namespace)?,
             connection,
-            state: State::new(PathBuf::from(text("state-dir")), PathBuf::from(text("data-dir"))),
+            state: State::new(
+                PathBuf::from(text("state-dir")),
+                PathBuf::from(text("data-dir")),
+            ),
         })
     }
 }

@@ -49,7 +49,10 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     super::warn(&plan.warnings);
-    let verdict_file = matches.get_one::<String>("verdict").map(VerdictFile::create).transpose()?;
+    let verdict_file = matches
+        .get_one::<String>("verdict")
+        .map(VerdictFile::create)
+        .transpose()?;
     phases.lap("plan");
     let job = Job {
         plan: &plan,
@@ -65,7 +68,9 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     }
     report(&verdict, failure, matches.get_flag("verbose"));
     // Every cause's code is a byte.
-    Ok(ExitCode::from(u8::try_from(verdict.exit_code).unwrap_or(u8::MAX)))
+    Ok(ExitCode::from(
+        u8::try_from(verdict.exit_code).unwrap_or(u8::MAX),
+    ))
 }
 
 /// Everything that is decided before anything exists.
@@ -84,7 +89,13 @@ pub async fn plan(matches: &ArgMatches, globals: &Globals) -> Result<(Survey, Im
 fn report(verdict: &Verdict, failure: Option<Failure>, verbose: bool) {
     match failure {
         Some(failure) => super::print_failure(&failure),
-        None if matches!(verdict.cause, Cause::StartFailed { .. } | Cause::Lost { .. }) => eprintln!("airtight: {}", verdict.cause),
+        None if matches!(
+            verdict.cause,
+            Cause::StartFailed { .. } | Cause::Lost { .. }
+        ) =>
+        {
+            eprintln!("airtight: {}", verdict.cause)
+        }
         None => {}
     }
     for leftover in &verdict.leftovers {
@@ -97,7 +108,12 @@ fn report(verdict: &Verdict, failure: Option<Failure>, verbose: bool) {
 
 async fn print_plan(plan: &Plan, image: &Image, globals: &Globals) -> Result<()> {
     let places = globals.state.places(&plan.id);
-    let preview = Preview { plan, image, client: &globals.client, places: &places };
+    let preview = Preview {
+        plan,
+        image,
+        client: &globals.client,
+        places: &places,
+    };
     let spec = preview.spec().await?;
     out::print_json(&json!({ "plan": plan, "spec": spec }))
 }
@@ -110,8 +126,13 @@ struct VerdictFile {
 
 impl VerdictFile {
     fn create(path: &String) -> Result<Self> {
-        let file = File::create(path).or_fail(Kind::Usage, || format!("cannot write the verdict to {path}"))?;
-        Ok(Self { path: path.clone(), file })
+        let file = File::create(path).or_fail(Kind::Usage, || {
+            format!("cannot write the verdict to {path}")
+        })?;
+        Ok(Self {
+            path: path.clone(),
+            file,
+        })
     }
 
     fn write(mut self, verdict: &Verdict) -> Result<()> {

@@ -46,7 +46,10 @@ fn flag(key: &'static Key) -> Arg {
         (Some(default), Shape::Text) => format!("{} [default: {default}]", key.help),
         _ => key.help.to_owned(),
     };
-    let arg = Arg::new(key.name).long(key.flag).help(help).help_heading(key.group);
+    let arg = Arg::new(key.name)
+        .long(key.flag)
+        .help(help)
+        .help_heading(key.group);
     let arg = match key.short {
         Some(letter) => arg.short(letter),
         None => arg,
@@ -61,8 +64,14 @@ fn flag(key: &'static Key) -> Arg {
             .value_parser(BoolishValueParser::new())
             .hide_possible_values(true)
             .value_name("BOOL"),
-        Shape::Text => arg.action(ArgAction::Set).value_name(key.value).allow_hyphen_values(true),
-        Shape::List => arg.action(ArgAction::Append).value_name(key.value).allow_hyphen_values(true),
+        Shape::Text => arg
+            .action(ArgAction::Set)
+            .value_name(key.value)
+            .allow_hyphen_values(true),
+        Shape::List => arg
+            .action(ArgAction::Append)
+            .value_name(key.value)
+            .allow_hyphen_values(true),
     }
 }
 
@@ -91,14 +100,19 @@ pub fn read(matches: &ArgMatches) -> Result<Settings> {
         }
     }
     layers.push(flags);
-    Settings::parse(&config::merge(layers), words, |name| std::env::var(name).ok())
+    Settings::parse(&config::merge(layers), words, |name| {
+        std::env::var(name).ok()
+    })
 }
 
 fn flags(matches: &ArgMatches) -> Layer {
     let mut layer = Layer::default();
     for key in keys::KEYS.iter().filter(|key| given(matches, key.name)) {
         if key.shape == Shape::Switch {
-            let on = matches.get_one::<bool>(key.name).copied().unwrap_or_default();
+            let on = matches
+                .get_one::<bool>(key.name)
+                .copied()
+                .unwrap_or_default();
             layer.say(key, on.to_string(), Origin::Flag);
         } else {
             for text in matches.get_many::<String>(key.name).into_iter().flatten() {
@@ -120,10 +134,16 @@ fn given(matches: &ArgMatches, name: &str) -> bool {
 
 /// The OCI spec is JSON: what is not UTF-8 cannot be handed to a runtime.
 fn words(matches: &ArgMatches) -> Result<Vec<String>> {
-    let words = matches.get_many::<std::ffi::OsString>(WORDS).into_iter().flatten();
+    let words = matches
+        .get_many::<std::ffi::OsString>(WORDS)
+        .into_iter()
+        .flatten();
     let text = |word: &std::ffi::OsString| {
         let text = word.to_str().map(str::to_owned);
-        text.ok_or_else(|| Failure::usage(format!("the argument {word:?} is not UTF-8")).because("an OCI spec cannot hold it"))
+        text.ok_or_else(|| {
+            Failure::usage(format!("the argument {word:?} is not UTF-8"))
+                .because("an OCI spec cannot hold it")
+        })
     };
     words.map(text).collect()
 }

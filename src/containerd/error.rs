@@ -15,6 +15,9 @@ pub struct Error {
     how: How,
 }
 
+/// What tonic says when the connection breaks during a call, and during a stream's.
+const BROKEN: [&str; 2] = ["transport error", "error reading a body from connection"];
+
 #[derive(Debug, Clone)]
 enum How {
     /// containerd, or the transport below it, answered with a status.
@@ -69,12 +72,14 @@ impl Error {
 
     /// The connection broke, containerd is not there, or it did not answer: nothing is known about
     /// the object, and the same call may work later. A broken connection in the middle of a call
-    /// arrives as `Unknown "transport error"` (seen on containerd 1.6 when it is killed).
+    /// arrives as one of [`BROKEN`] (seen on containerd 1.6 when it is killed).
     pub fn is_unreachable(&self) -> bool {
         match &self.how {
             How::Late(_) => true,
             How::Refused(Code::Unavailable | Code::Cancelled, _) => true,
-            How::Refused(Code::Unknown, message) => message.contains("transport error"),
+            How::Refused(Code::Unknown | Code::Internal, message) => {
+                BROKEN.iter().any(|text| message.contains(text))
+            }
             How::Refused(..) | How::TooLong(_) => false,
         }
     }

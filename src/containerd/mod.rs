@@ -84,7 +84,8 @@ services! {
 
 impl Client {
     /// A client for the containerd at `address` (a path, or `unix://` and a path). Nothing is sent
-    /// before the first call; a lost connection is made again by the next call.
+    /// before the first call; a lost connection is made again by the next call. Must
+    /// be called inside a tokio runtime, which the connection's task needs.
     pub fn new(address: &str, namespace: &str) -> Outcome<Self> {
         let path = socket_path(address)?;
         let channel = Endpoint::from_shared(format!("unix://{path}"))

@@ -38,8 +38,8 @@ pub struct Descriptor {
 
 /// What a descriptor of an image may point to.
 pub(crate) enum Document {
-    Index(ImageIndex),
-    Manifest(ImageManifest),
+    Index(Box<ImageIndex>),
+    Manifest(Box<ImageManifest>),
 }
 
 /// Why a blob is neither index nor manifest.
@@ -96,9 +96,11 @@ impl Descriptor {
     pub(crate) fn document(&self, bytes: &[u8]) -> Result<Document, NoDocument> {
         match self.media_type.as_str() {
             OCI_MANIFEST | DOCKER_MANIFEST => {
-                Ok(Document::Manifest(serde_json::from_slice(bytes)?))
+                Ok(Document::Manifest(Box::new(serde_json::from_slice(bytes)?)))
             }
-            OCI_INDEX | DOCKER_INDEX => Ok(Document::Index(serde_json::from_slice(bytes)?)),
+            OCI_INDEX | DOCKER_INDEX => {
+                Ok(Document::Index(Box::new(serde_json::from_slice(bytes)?)))
+            }
             other => Err(NoDocument::MediaType(other.to_owned())),
         }
     }

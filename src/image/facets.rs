@@ -9,17 +9,29 @@ impl Image {
     pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
         let config = self.config.config().as_ref();
         let entries = config.and_then(|config| config.env().as_ref());
-        entries.into_iter().flatten().filter_map(|entry| entry.split_once('=')).filter(|(name, _)| !name.is_empty())
+        entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.split_once('='))
+            .filter(|(name, _)| !name.is_empty())
     }
 
     /// ENTRYPOINT.
     pub fn entrypoint(&self) -> &[String] {
-        self.config.config().as_ref().and_then(|config| config.entrypoint().as_deref()).unwrap_or_default()
+        self.config
+            .config()
+            .as_ref()
+            .and_then(|config| config.entrypoint().as_deref())
+            .unwrap_or_default()
     }
 
     /// CMD.
     pub fn cmd(&self) -> &[String] {
-        self.config.config().as_ref().and_then(|config| config.cmd().as_deref()).unwrap_or_default()
+        self.config
+            .config()
+            .as_ref()
+            .and_then(|config| config.cmd().as_deref())
+            .unwrap_or_default()
     }
 
     /// USER.
@@ -39,12 +51,19 @@ impl Image {
 
     /// VOLUME.
     pub fn volumes(&self) -> &[String] {
-        self.config.config().as_ref().and_then(|config| config.volumes().as_deref()).unwrap_or_default()
+        self.config
+            .config()
+            .as_ref()
+            .and_then(|config| config.volumes().as_deref())
+            .unwrap_or_default()
     }
 
     /// A failure that blames this image's configuration for `what`.
     pub fn refuse(&self, what: String) -> Failure {
-        Failure::new(Kind::Image, format!("image {} cannot be run: its {what} is unusable", self.name))
+        Failure::new(
+            Kind::Image,
+            format!("image {} cannot be run: its {what} is unusable", self.name),
+        )
     }
 }
 

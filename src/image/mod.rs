@@ -1,6 +1,6 @@
 //! Images: what they are called, finding, importing, unpacking, listing and removing them.
 //!
-//! A name ([`reference`]) goes in; an [`Image`] comes out of [`find`](find::find), and
+//! A name ([`Reference`], [`Wanted`]) goes in; an [`Image`] comes out of [`find()`], and
 //! [`unpack`] turns it into snapshots. Blobs live in containerd's content store and nowhere else:
 //! nothing here writes into a file system of this host, and nothing here knows of tasks.
 
@@ -17,15 +17,19 @@ pub mod progress;
 pub mod reference;
 pub mod remove;
 pub mod unpack;
+pub mod wanted;
+
+use std::collections::BTreeMap;
 
 use oci_spec::image::{ImageConfiguration, ImageManifest};
 
 use descriptor::Descriptor;
 use digest::{Digest, chain_ids};
 
-pub use find::{Wanted, find};
+pub use find::find;
 pub use reference::Reference;
 pub use unpack::ensure_unpacked;
+pub use wanted::Wanted;
 
 /// The longest index or manifest read (containerd's `images.Manifest` has the same limit).
 pub const MAX_MANIFEST: usize = 8 << 20;
@@ -84,10 +88,15 @@ impl Image {
         self.layers.last().map(|layer| layer.chain_id)
     }
 
-    /// What manifest, configuration and layers take in the content store.
+    /// What manifest, configuration and layers take in the content store, which keeps equal layers
+    /// once.
     pub fn size(&self) -> u64 {
-        let layers: u64 = self.layers.iter().map(|layer| layer.blob.size).sum();
-        self.manifest.size + self.config_blob.size + layers
+        let layers: BTreeMap<Digest, u64> = self
+            .layers
+            .iter()
+            .map(|layer| (layer.blob.digest, layer.blob.size))
+            .collect();
+        self.manifest.size + self.config_blob.size + layers.values().sum::<u64>()
     }
 
     /// Puts an image together from its documents.

@@ -24,4 +24,4 @@ pub enum Progress {
 }
 
 /// Who is told.
-pub type Report<'a> = &'a dyn Fn(Progress);
+pub type Report<'a> = &'a (dyn Fn(Progress) + Sync);

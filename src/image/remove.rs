@@ -5,7 +5,7 @@
 
 use containerd_client::services::v1 as api;
 
-use super::find::{self, Wanted};
+use super::{Wanted, find};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
 

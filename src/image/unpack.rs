@@ -68,7 +68,7 @@ pub(super) async fn unpack(
             });
             unpack_layer(client, snapshotter, parent, layer)
                 .await
-                .map_err(|error| error.of_layer(n + 1, image))?;
+                .map_err(|error| error.of(layer, n + 1, image))?;
             parent = Some(&layer.chain_id);
         }
     }
@@ -91,17 +91,19 @@ enum LayerError {
 }
 
 impl LayerError {
-    /// The failure of the image's `n`th layer.
-    fn of_layer(self, n: usize, image: &Image) -> Failure {
+    /// The failure of `layer`, which is the image's `n`th.
+    fn of(self, layer: &Layer, n: usize, image: &Image) -> Failure {
         match self {
             Self::Containerd(error) if error.is_unreachable() => error.into(),
             error => {
-                let what = format!(
-                    "cannot unpack layer {n} of {} of {}",
-                    image.layers.len(),
-                    image.name
-                );
-                Failure::new(Kind::Image, what).because(error)
+                let missing = matches!(&error, Self::Containerd(error) if error.is_not_found());
+                let (digest, count, name) = (layer.blob.digest, image.layers.len(), &image.name);
+                let what = format!("cannot unpack layer {n} of {count} of {name} ({digest})");
+                let failure = Failure::new(Kind::Image, what).because(error);
+                match missing {
+                    true => failure.hint("import it again: airtight image import FILE"),
+                    false => failure,
+                }
             }
         }
     }

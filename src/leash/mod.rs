@@ -11,6 +11,8 @@
 #[allow(dead_code, reason = "init uses the other half")]
 mod codec;
 pub mod inherited;
+#[cfg(test)]
+mod codec_tests;
 mod listener;
 mod owner;
 #[allow(dead_code, reason = "init uses the other half")]

@@ -39,6 +39,10 @@ pub enum FromInit {
 
 /// What the owner tells init.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one at a time, and init allocates nothing"
+)]
 pub enum FromOwner {
     /// Start the payload, with the packet's descriptors; always the first message.
     Start(Start),

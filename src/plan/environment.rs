@@ -23,7 +23,11 @@ pub(super) fn plan(settings: &Settings, image: &Image, hostname: Option<&str>) -
     for (name, value) in &settings.environment {
         variables.set(name, value);
     }
-    variables.0.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    variables
+        .0
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
 }
 
 /// In the order in which they were first set.

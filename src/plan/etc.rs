@@ -27,7 +27,11 @@ ff02::2\tip6-allrouters
 pub(super) fn plan(survey: &Survey, network: NetworkMode, hostname: Option<&str>) -> EtcFiles {
     let shares_network = network == NetworkMode::Host;
     EtcFiles {
-        hosts: if shares_network { survey.hosts.clone() } else { LOCAL_HOSTS.to_owned() },
+        hosts: if shares_network {
+            survey.hosts.clone()
+        } else {
+            LOCAL_HOSTS.to_owned()
+        },
         hostname: format!("{}\n", hostname.unwrap_or(&survey.facts.hostname)),
         resolv_conf: if shares_network {
             survey.resolv_conf.clone()
@@ -41,10 +45,15 @@ pub(super) fn plan(survey: &Survey, network: NetworkMode, hostname: Option<&str>
 fn without_loopback(resolv_conf: &str) -> String {
     let reachable = |line: &&str| {
         let mut words = line.split_whitespace();
-        let server = (words.next() == Some("nameserver")).then(|| words.next()).flatten();
+        let server = (words.next() == Some("nameserver"))
+            .then(|| words.next())
+            .flatten();
         !server.is_some_and(|server| server.starts_with("127.") || server == "::1")
     };
-    resolv_conf.lines().filter(reachable).fold(String::new(), |text, line| text + line + "\n")
+    resolv_conf
+        .lines()
+        .filter(reachable)
+        .fold(String::new(), |text, line| text + line + "\n")
 }
 
 #[cfg(test)]
@@ -54,6 +63,9 @@ mod tests {
     #[test]
     fn resolvers_on_the_loopback_device_are_left_out() {
         let text = "search a.b\nnameserver 127.0.0.53\nnameserver ::1\nnameserver 10.0.0.2\noptions ndots:1";
-        assert_eq!(without_loopback(text), "search a.b\nnameserver 10.0.0.2\noptions ndots:1\n");
+        assert_eq!(
+            without_loopback(text),
+            "search a.b\nnameserver 10.0.0.2\noptions ndots:1\n"
+        );
     }
 }

@@ -13,7 +13,10 @@ use crate::survey::Survey;
 
 /// Limits as the OCI spec takes them; `None` leaves the kernel's default.
 #[derive(Debug, Default, Serialize)]
-#[allow(missing_docs, reason = "runtime-specs/keys.yaml says what each key means")]
+#[allow(
+    missing_docs,
+    reason = "runtime-specs/keys.yaml says what each key means"
+)]
 pub struct Resources {
     pub memory: Option<i64>,
     /// Memory and swap together; -1 is unlimited.
@@ -49,11 +52,17 @@ pub(super) fn plan(
     if let (Some(memory), Some(reservation)) = (memory, reservation)
         && reservation > memory
     {
-        return Err(Failure::usage("--memory-reservation must not be above --memory"));
+        return Err(Failure::usage(
+            "--memory-reservation must not be above --memory",
+        ));
     }
     check_cpus(limits, survey)?;
     let quota = limits.cpus.map(|cpus| cpus.thousandths * PERIOD / 1000);
-    let devices = if settings.privileged { vec![all_devices()] } else { device_rules(base, survey) };
+    let devices = if settings.privileged {
+        vec![all_devices()]
+    } else {
+        device_rules(base, survey)
+    };
     Ok(Resources {
         memory: memory.map(signed),
         memory_swap: swap(limits, memory, survey, warnings)?,
@@ -69,7 +78,10 @@ pub(super) fn plan(
             Some(PidsLimit::Unlimited) => Some(-1),
             None => None,
         },
-        blkio_weight: limits.blkio_weight.map(|weight| weight.0).filter(|weight| *weight > 0),
+        blkio_weight: limits
+            .blkio_weight
+            .map(|weight| weight.0)
+            .filter(|weight| *weight > 0),
         devices,
     })
 }
@@ -77,26 +89,39 @@ pub(super) fn plan(
 fn at_least_minimum(flag: &str, bytes: Option<Bytes>) -> Result<Option<u64>> {
     match bytes {
         None | Some(Bytes(0)) => Ok(None),
-        Some(Bytes(bytes)) if bytes < MIN_MEMORY => {
-            Err(Failure::usage(format!("{flag} must be at least 6m: nothing starts in {}", Bytes(bytes))))
-        }
+        Some(Bytes(bytes)) if bytes < MIN_MEMORY => Err(Failure::usage(format!(
+            "{flag} must be at least 6m: nothing starts in {}",
+            Bytes(bytes)
+        ))),
         Some(Bytes(bytes)) => Ok(Some(bytes)),
     }
 }
 
 /// docker's rules: swap needs a memory limit, and says both together; its default is twice the memory.
-fn swap(limits: &Limits, memory: Option<u64>, survey: &Survey, warnings: &mut Vec<String>) -> Result<Option<i64>> {
+fn swap(
+    limits: &Limits,
+    memory: Option<u64>,
+    survey: &Survey,
+    warnings: &mut Vec<String>,
+) -> Result<Option<i64>> {
     let swap = match (limits.memory_swap, memory) {
         (None | Some(SwapLimit::Total(Bytes(0))), None) => return Ok(None),
         (None | Some(SwapLimit::Total(Bytes(0))), Some(memory)) => {
-            return Ok(survey.facts.swap_accounting.then(|| signed(memory.saturating_mul(2))));
+            return Ok(survey
+                .facts
+                .swap_accounting
+                .then(|| signed(memory.saturating_mul(2))));
         }
         (Some(SwapLimit::Unlimited), _) => -1,
         (Some(SwapLimit::Total(_)), None) => {
-            return Err(Failure::usage("--memory-swap needs --memory: it is memory and swap together"));
+            return Err(Failure::usage(
+                "--memory-swap needs --memory: it is memory and swap together",
+            ));
         }
         (Some(SwapLimit::Total(Bytes(total))), Some(memory)) if total < memory => {
-            return Err(Failure::usage("--memory-swap must not be below --memory: it is memory and swap together"));
+            return Err(Failure::usage(
+                "--memory-swap must not be below --memory: it is memory and swap together",
+            ));
         }
         (Some(SwapLimit::Total(Bytes(total))), Some(_)) => signed(total),
     };
@@ -107,14 +132,20 @@ fn swap(limits: &Limits, memory: Option<u64>, survey: &Survey, warnings: &mut Ve
     Ok(Some(swap))
 }
 
-fn oom_kill_disable(limits: &Limits, survey: &Survey, warnings: &mut Vec<String>) -> Result<Option<bool>> {
+fn oom_kill_disable(
+    limits: &Limits,
+    survey: &Survey,
+    warnings: &mut Vec<String>,
+) -> Result<Option<bool>> {
     if !limits.oom_kill_disable {
         return Ok(None);
     }
     if survey.facts.cgroup_layout == Layout::Unified {
-        return Err(Failure::usage("--oom-kill-disable cannot be honoured on this host")
-            .because("cgroup v2 has no such setting")
-            .hint("leave it out, and raise --memory instead"));
+        return Err(
+            Failure::usage("--oom-kill-disable cannot be honoured on this host")
+                .because("cgroup v2 has no such setting")
+                .hint("leave it out, and raise --memory instead"),
+        );
     }
     if limits.memory.is_none_or(|memory| memory.0 == 0) {
         warnings.push("--oom-kill-disable without --memory may hang the whole host".into());
@@ -127,11 +158,22 @@ fn check_cpus(limits: &Limits, survey: &Survey) -> Result<()> {
     if let Some(cpus) = limits.cpus
         && cpus.thousandths > u64::from(online) * 1000
     {
-        return Err(Failure::usage(format!("--cpus must not be above {online}: this host has no more")));
+        return Err(Failure::usage(format!(
+            "--cpus must not be above {online}: this host has no more"
+        )));
     }
-    let highest = limits.cpuset_cpus.as_deref().into_iter().flat_map(|list| list.split([',', '-']));
-    if let Some(absent) = highest.filter_map(|cpu| cpu.parse::<u32>().ok()).find(|cpu| *cpu >= online) {
-        return Err(Failure::usage(format!("--cpuset-cpus names CPU {absent}; this host has {online}, from 0")));
+    let highest = limits
+        .cpuset_cpus
+        .as_deref()
+        .into_iter()
+        .flat_map(|list| list.split([',', '-']));
+    if let Some(absent) = highest
+        .filter_map(|cpu| cpu.parse::<u32>().ok())
+        .find(|cpu| *cpu >= online)
+    {
+        return Err(Failure::usage(format!(
+            "--cpuset-cpus names CPU {absent}; this host has {online}, from 0"
+        )));
     }
     Ok(())
 }

@@ -128,7 +128,12 @@ pub struct RuntimePlan {
 
 impl Plan {
     /// Decides everything, or says what cannot be.
-    pub fn make(settings: &Settings, survey: &Survey, image: &Image, id: ContainerId) -> Result<Self> {
+    pub fn make(
+        settings: &Settings,
+        survey: &Survey,
+        image: &Image,
+        id: ContainerId,
+    ) -> Result<Self> {
         let base = Base::builtin();
         let mut warnings = Vec::new();
         let own_cgroup = survey.facts.cgroup_layout == Layout::Unified;
@@ -145,21 +150,39 @@ impl Plan {
         };
         let seccomp = match (&settings.security.seccomp, settings.privileged) {
             (Seccomp::Unconfined, _) | (Seccomp::Default, true) => None,
-            _ => Some(seccomp::resolve(&survey.seccomp, &capabilities, &Arch::default(), survey.facts.kernel)),
+            _ => Some(seccomp::resolve(
+                &survey.seccomp,
+                &capabilities,
+                &Arch::default(),
+                survey.facts.kernel,
+            )),
         };
         let (masked_paths, readonly_paths) = if settings.privileged {
             (Vec::new(), Vec::new())
         } else {
-            ([base.masked_paths.as_slice(), &survey.thermal_throttle].concat(), base.readonly_paths.clone())
+            (
+                [base.masked_paths.as_slice(), &survey.thermal_throttle].concat(),
+                base.readonly_paths.clone(),
+            )
         };
         Ok(Self {
             image: ImagePlan {
                 name: image.name.clone(),
                 digest: image.manifest.digest.to_string(),
-                chain_id: image.chain_id().map(|id| id.to_string()).unwrap_or_default(),
+                chain_id: image
+                    .chain_id()
+                    .map(|id| id.to_string())
+                    .unwrap_or_default(),
                 snapshotter: settings.snapshotter.clone(),
             },
-            process: process::plan(settings, survey, image, &base, capabilities, hostname.as_deref())?,
+            process: process::plan(
+                settings,
+                survey,
+                image,
+                &base,
+                capabilities,
+                hostname.as_deref(),
+            )?,
             files: etc::plan(survey, namespaces.network, hostname.as_deref()),
             mounts: mounts::plan(settings, survey, image, &base)?,
             resources: limits::plan(settings, survey, &base, &mut warnings)?,
@@ -169,8 +192,15 @@ impl Plan {
                 mount_path: settings.cgroup_mount_path.clone().into(),
                 subpath: settings.cgroup_subpath.clone(),
             },
-            labels: settings.labels.iter().map(|label| (label.name.clone(), label.value.clone())).collect(),
-            runtime: RuntimePlan { name: settings.runtime.clone(), binary: settings.runtime_binary.clone() },
+            labels: settings
+                .labels
+                .iter()
+                .map(|label| (label.name.clone(), label.value.clone()))
+                .collect(),
+            runtime: RuntimePlan {
+                name: settings.runtime.clone(),
+                binary: settings.runtime_binary.clone(),
+            },
             devices: survey.devices.clone(),
             read_only: settings.read_only,
             masked_paths,
@@ -188,17 +218,19 @@ impl Plan {
     /// The same without our init: the payload is PID 1.
     pub fn without_init(mut self) -> Self {
         self.process.init = false;
-        self.mounts.retain(|mount| mount.kind != MountKind::Run(RunFile::Inside));
+        self.mounts
+            .retain(|mount| mount.kind != MountKind::Run(RunFile::Inside));
         self
     }
 
     /// The container's cgroup as the OCI runtime takes it: absolute below each controller's mount, or
     /// `slice:prefix:name` for systemd's driver.
     pub fn cgroup_path(&self) -> String {
-        match &self.cgroup.subpath {
-            Subpath::Cgroupfs(below) => format!("/{}/{}", below.display(), self.id),
-            Subpath::Systemd { slice, prefix } => format!("{slice}:{prefix}:{}", self.id),
-        }
+        self.cgroup
+            .subpath
+            .cgroups_path(&self.id)
+            .to_string_lossy()
+            .into_owned()
     }
 }
 
@@ -217,14 +249,17 @@ const SHORT_ID: usize = 12;
 
 fn hostname(settings: &Settings, survey: &Survey, id: &ContainerId) -> Result<Option<String>> {
     match (&settings.hostname, settings.uts_mode, settings.network_mode) {
-        (Some(_), UtsMode::Host, _) => {
-            Err(Failure::usage("--hostname cannot be combined with --uts host: the host's name is shared"))
-        }
+        (Some(_), UtsMode::Host, _) => Err(Failure::usage(
+            "--hostname cannot be combined with --uts host: the host's name is shared",
+        )),
         (None, UtsMode::Host, _) => Ok(None),
         (Some(name), ..) => Ok(Some(name.clone())),
         (None, UtsMode::Private, NetworkMode::Host) => Ok(Some(survey.facts.hostname.clone())),
         (None, UtsMode::Private, NetworkMode::None) => {
-            let name = settings.name.as_ref().map(|name| name.as_str().replace(['_', '.'], "-"));
+            let name = settings
+                .name
+                .as_ref()
+                .map(|name| name.as_str().replace(['_', '.'], "-"));
             let name = name.unwrap_or_else(|| id.as_str().chars().take(SHORT_ID).collect());
             // The kernel's limit; ids are ASCII.
             Ok(Some(name.chars().take(63).collect()))
@@ -233,8 +268,10 @@ fn hostname(settings: &Settings, survey: &Survey, id: &ContainerId) -> Result<Op
 }
 
 /// docker sets these two for a new network namespace: low ports and ping need no capability.
-const NETWORK_SYSCTLS: [(&str, &str); 2] =
-    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
+const NETWORK_SYSCTLS: [(&str, &str); 2] = [
+    ("net.ipv4.ip_unprivileged_port_start", "0"),
+    ("net.ipv4.ping_group_range", "0 2147483647"),
+];
 
 fn sysctls(settings: &Settings) -> Result<BTreeMap<String, String>> {
     let mut sysctls = BTreeMap::new();
@@ -246,13 +283,19 @@ fn sysctls(settings: &Settings) -> Result<BTreeMap<String, String>> {
             .then_some("--network host")
             .or((is_ipc(name) && settings.ipc_mode == IpcMode::Host).then_some("--ipc host"));
         if let Some(mode) = shared {
-            return Err(Failure::usage(format!("--sysctl {name} cannot be combined with {mode}"))
-                .because("it would change the host's own parameter"));
+            return Err(
+                Failure::usage(format!("--sysctl {name} cannot be combined with {mode}"))
+                    .because("it would change the host's own parameter"),
+            );
         }
         if !name.starts_with("net.") && !is_ipc(name) {
-            return Err(Failure::usage(format!("--sysctl {name} is not a parameter of a namespace"))
-                .because("it would change the host's own parameter")
-                .hint("net.*, fs.mqueue.*, kernel.msg*, kernel.sem and kernel.shm* belong to a namespace"));
+            return Err(Failure::usage(format!(
+                "--sysctl {name} is not a parameter of a namespace"
+            ))
+            .because("it would change the host's own parameter")
+            .hint(
+                "net.*, fs.mqueue.*, kernel.msg*, kernel.sem and kernel.shm* belong to a namespace",
+            ));
         }
         sysctls.insert(name.clone(), value.clone());
     }
@@ -263,7 +306,9 @@ fn sysctls(settings: &Settings) -> Result<BTreeMap<String, String>> {
 fn is_ipc(name: &str) -> bool {
     name.starts_with("fs.mqueue.")
         || name == "kernel.sem"
-        || ["kernel.msg", "kernel.shm"].iter().any(|prefix| name.starts_with(prefix))
+        || ["kernel.msg", "kernel.shm"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
 }
 
 fn stop(settings: &Settings, image: &Image) -> Result<StopPlan> {
@@ -273,15 +318,21 @@ fn stop(settings: &Settings, image: &Image) -> Result<StopPlan> {
         (None, Some(name)) => crate::config::values::signal_number(name)
             .map_err(|why| image.refuse(format!("STOPSIGNAL {name:?}")).because(why))?,
     };
-    Ok(StopPlan { signal, timeout: settings.stop_timeout, time_limit: settings.timeout })
+    Ok(StopPlan {
+        signal,
+        timeout: settings.stop_timeout,
+        time_limit: settings.timeout,
+    })
 }
 
 /// The AppArmor profile to ask the runtime for; naming one that the kernel cannot apply is an error.
 fn app_armor(settings: &Settings, survey: &Survey) -> Result<Option<String>> {
     match &settings.security.app_armor {
         Some(AppArmor::Profile(name)) if survey.facts.app_armor => Ok(Some(name.clone())),
-        Some(AppArmor::Profile(name)) => Err(Failure::usage(format!("--security-opt apparmor={name}"))
-            .because("AppArmor is not enabled on this host")),
+        Some(AppArmor::Profile(name)) => {
+            Err(Failure::usage(format!("--security-opt apparmor={name}"))
+                .because("AppArmor is not enabled on this host"))
+        }
         Some(AppArmor::Unconfined) | None => Ok(None),
     }
 }

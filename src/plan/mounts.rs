@@ -68,7 +68,11 @@ pub(super) fn plan(
     image: &Image,
     base: &Base,
 ) -> Result<Vec<PlannedMount>> {
-    let mut mounts: Vec<PlannedMount> = base.mounts.iter().map(|mount| kernel_mount(mount, settings)).collect();
+    let mut mounts: Vec<PlannedMount> = base
+        .mounts
+        .iter()
+        .map(|mount| kernel_mount(mount, settings))
+        .collect();
     mounts.extend(shared_memory(settings)?);
 
     let mut later = run_files(settings);
@@ -77,24 +81,43 @@ pub(super) fn plan(
         let kind = match &mount.source {
             MountSource::Bind { host, make_missing } => {
                 let make = check_source(survey, host, *make_missing)?;
-                MountKind::Bind { host: host.clone(), make }
+                MountKind::Bind {
+                    host: host.clone(),
+                    make,
+                }
             }
             MountSource::Anonymous => MountKind::Anonymous(anonymous.next().unwrap_or_default()),
-            MountSource::Tmpfs => MountKind::Kernel { fs_type: "tmpfs".into(), source: "tmpfs".into() },
+            MountSource::Tmpfs => MountKind::Kernel {
+                fs_type: "tmpfs".into(),
+                source: "tmpfs".into(),
+            },
         };
         let target = mount.target.clone();
         mounts.retain(|other| other.target != target);
         later.retain(|other| other.target != target);
-        later.push(PlannedMount { target, kind, options: with_propagation(&mount.options) });
+        later.push(PlannedMount {
+            target,
+            kind,
+            options: with_propagation(&mount.options),
+        });
     }
     for volume in image.volumes() {
         let target = clean_absolute(volume)
             .map_err(|why| image.refuse(format!("VOLUME {volume:?}")).because(why))?;
-        if target == "/" || mounts.iter().chain(&later).any(|other| other.target == target) {
+        if target == "/"
+            || mounts
+                .iter()
+                .chain(&later)
+                .any(|other| other.target == target)
+        {
             continue;
         }
         let kind = MountKind::Anonymous(anonymous.next().unwrap_or_default());
-        later.push(PlannedMount { target, kind, options: with_propagation(&["rbind".into()]) });
+        later.push(PlannedMount {
+            target,
+            kind,
+            options: with_propagation(&["rbind".into()]),
+        });
     }
     // A parent first, or it would hide its child.
     later.sort_by_key(|mount| mount.target.matches('/').count());
@@ -110,39 +133,64 @@ fn kernel_mount(mount: &Mount, settings: &Settings) -> PlannedMount {
     }
     if settings.ipc_mode == IpcMode::Host && target == "/dev/mqueue" {
         return PlannedMount {
-            kind: MountKind::Bind { host: target.clone().into(), make: false },
+            kind: MountKind::Bind {
+                host: target.clone().into(),
+                make: false,
+            },
             options: with_propagation(&["rbind".into()]),
             target,
         };
     }
     let fs_type = mount.typ().clone().unwrap_or_default();
-    let source = mount.source().as_ref().map_or(fs_type.clone(), |source| source.to_string_lossy().into_owned());
-    PlannedMount { target, kind: MountKind::Kernel { fs_type, source }, options }
+    let source = mount.source().as_ref().map_or(fs_type.clone(), |source| {
+        source.to_string_lossy().into_owned()
+    });
+    PlannedMount {
+        target,
+        kind: MountKind::Kernel { fs_type, source },
+        options,
+    }
 }
 
 fn shared_memory(settings: &Settings) -> Result<Option<PlannedMount>> {
     let target = "/dev/shm".to_owned();
     let own = |size| PlannedMount {
         target: target.clone(),
-        kind: MountKind::Kernel { fs_type: "tmpfs".into(), source: "shm".into() },
-        options: ["nosuid", "noexec", "nodev", "mode=1777", &format!("size={size}")].map(String::from).to_vec(),
+        kind: MountKind::Kernel {
+            fs_type: "tmpfs".into(),
+            source: "shm".into(),
+        },
+        options: [
+            "nosuid",
+            "noexec",
+            "nodev",
+            "mode=1777",
+            &format!("size={size}"),
+        ]
+        .map(String::from)
+        .to_vec(),
     };
     match (settings.ipc_mode, settings.shm_size) {
         (IpcMode::Private, None) => Ok(Some(own(SHM_SIZE))),
         // docker takes 0 for its default.
-        (IpcMode::Private, Some(size)) => Ok(Some(own(if size.0 == 0 { SHM_SIZE } else { size.0 }))),
+        (IpcMode::Private, Some(size)) => {
+            Ok(Some(own(if size.0 == 0 { SHM_SIZE } else { size.0 })))
+        }
         (IpcMode::None, None) => Ok(None),
         (IpcMode::Host, None) => Ok(Some(PlannedMount {
-            kind: MountKind::Bind { host: target.clone().into(), make: false },
+            kind: MountKind::Bind {
+                host: target.clone().into(),
+                make: false,
+            },
             options: vec!["rbind".into()],
             target,
         })),
-        (IpcMode::None, Some(_)) => {
-            Err(Failure::usage("--shm-size cannot be combined with --ipc none, which has no /dev/shm"))
-        }
-        (IpcMode::Host, Some(_)) => {
-            Err(Failure::usage("--shm-size cannot be combined with --ipc host, whose /dev/shm is the host's"))
-        }
+        (IpcMode::None, Some(_)) => Err(Failure::usage(
+            "--shm-size cannot be combined with --ipc none, which has no /dev/shm",
+        )),
+        (IpcMode::Host, Some(_)) => Err(Failure::usage(
+            "--shm-size cannot be combined with --ipc host, whose /dev/shm is the host's",
+        )),
     }
 }
 
@@ -150,7 +198,12 @@ fn run_files(settings: &Settings) -> Vec<PlannedMount> {
     let bind = |target: &str, file, options: &[&str]| PlannedMount {
         target: target.to_owned(),
         kind: MountKind::Run(file),
-        options: with_propagation(&options.iter().map(|option| (*option).to_owned()).collect::<Vec<_>>()),
+        options: with_propagation(
+            &options
+                .iter()
+                .map(|option| (*option).to_owned())
+                .collect::<Vec<_>>(),
+        ),
     };
     let mut mounts = vec![
         bind("/etc/hosts", RunFile::Hosts, &["bind"]),
@@ -159,7 +212,11 @@ fn run_files(settings: &Settings) -> Vec<PlannedMount> {
     ];
     if settings.init {
         // Debian mounts /run with noexec: `exec` lets the init start all the same.
-        mounts.push(bind(INSIDE, RunFile::Inside, &["bind", "ro", "nosuid", "nodev", "exec"]));
+        mounts.push(bind(
+            INSIDE,
+            RunFile::Inside,
+            &["bind", "ro", "nosuid", "nodev", "exec"],
+        ));
     }
     mounts
 }
@@ -167,8 +224,12 @@ fn run_files(settings: &Settings) -> Vec<PlannedMount> {
 /// docker's default propagation is rprivate.
 fn with_propagation(options: &[String]) -> Vec<String> {
     let mut options = options.to_vec();
-    let bind = options.iter().any(|option| option == "bind" || option == "rbind");
-    let said = options.iter().any(|option| crate::config::values::Propagation::named(option).is_some());
+    let bind = options
+        .iter()
+        .any(|option| option == "bind" || option == "rbind");
+    let said = options
+        .iter()
+        .any(|option| crate::config::values::Propagation::named(option).is_some());
     if bind && !said {
         options.push("rprivate".into());
     }
@@ -177,7 +238,8 @@ fn with_propagation(options: &[String]) -> Vec<String> {
 
 /// Says whether the source has to be made.
 fn check_source(survey: &Survey, host: &PathBuf, make_missing: bool) -> Result<bool> {
-    let refuse = |why: &str| Failure::usage(format!("cannot mount {}", host.display())).because(why);
+    let refuse =
+        |why: &str| Failure::usage(format!("cannot mount {}", host.display())).because(why);
     match survey.sources.get(host) {
         Some(Source::Present) => Ok(false),
         Some(Source::Missing) | None if make_missing => Ok(true),

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{app_armor, environment};
 use crate::config::Settings;
-use crate::config::values::working_dir;
+use crate::config::values::{Ulimit, working_dir};
 use crate::failure::{Failure, Result};
 use crate::image::Image;
 use crate::spec::base::Base;
@@ -73,9 +73,9 @@ pub(super) fn plan(
     let user = match (&settings.user, image.user()) {
         (Some(user), _) => user.clone(),
         (None, None) => UserSpec::root(),
-        (None, Some(user)) => {
-            user.parse().map_err(|why: Failure| image.refuse(format!("USER {user:?}")).because(why))?
-        }
+        (None, Some(user)) => user
+            .parse()
+            .map_err(|why: Failure| image.refuse(format!("USER {user:?}")).because(why))?,
     };
     Ok(Process {
         args,
@@ -87,7 +87,7 @@ pub(super) fn plan(
         terminal: settings.tty,
         interactive: settings.interactive,
         pass_fds: settings.pass_fds.clone(),
-        rlimits: rlimits(settings, base),
+        rlimits: rlimits(settings, survey, base)?,
         oom_score_adj: settings.oom_score_adj.0,
         no_new_privileges: settings.security.no_new_privileges,
         capabilities,
@@ -97,56 +97,81 @@ pub(super) fn plan(
 
 /// docker's rule: the entry point in front of the command; a new entry point drops the image's CMD.
 fn command(settings: &Settings, image: &Image) -> Result<Vec<String>> {
-    let mut args = settings.entrypoint.clone().unwrap_or_else(|| image.entrypoint().to_vec());
+    let mut args = settings
+        .entrypoint
+        .clone()
+        .unwrap_or_else(|| image.entrypoint().to_vec());
     if !settings.command.is_empty() {
         args.extend(settings.command.iter().cloned());
     } else if settings.entrypoint.is_none() {
         args.extend(image.cmd().iter().cloned());
     }
     match args.first() {
-        None => Err(Failure::usage(format!("no command is given and image {} names none", image.name))),
+        None => Err(Failure::usage(format!(
+            "no command is given and image {} names none",
+            image.name
+        ))),
         Some(program) if program.is_empty() => Err(Failure::usage("the command is empty")),
         Some(_) => Ok(args),
     }
 }
 
 fn check_strings(args: &[String], environment: &[String]) -> Result<()> {
-    for (what, text) in
-        args.iter().map(|text| ("an argument", text)).chain(environment.iter().map(|text| ("a variable", text)))
+    for (what, text) in args
+        .iter()
+        .map(|text| ("an argument", text))
+        .chain(environment.iter().map(|text| ("a variable", text)))
     {
         let start: String = text.chars().take(32).collect();
         if text.contains('\0') {
-            return Err(Failure::usage(format!("{what} contains a NUL byte: {start:?}…")));
+            return Err(Failure::usage(format!(
+                "{what} contains a NUL byte: {start:?}…"
+            )));
         }
         if text.len() >= MAX_STRING {
-            return Err(Failure::usage(format!("{what} is longer than the kernel's 128 KiB: {start:?}…"))
-                .hint("hand large data over as a file (--volume) or on stdin (-i)"));
+            return Err(Failure::usage(format!(
+                "{what} is longer than the kernel's 128 KiB: {start:?}…"
+            ))
+            .hint("hand large data over as a file (--volume) or on stdin (-i)"));
         }
     }
     // The kernel counts a pointer and a NUL for each.
-    let total: usize = args.iter().chain(environment).map(|text| text.len() + 9).sum();
+    let total: usize = args
+        .iter()
+        .chain(environment)
+        .map(|text| text.len() + 9)
+        .sum();
     if total >= MAX_STRINGS {
-        return Err(Failure::usage("arguments and environment together are longer than the kernel's 2 MiB")
-            .hint("hand large data over as a file (--volume) or on stdin (-i)"));
+        return Err(Failure::usage(
+            "arguments and environment together are longer than the kernel's 2 MiB",
+        )
+        .hint("hand large data over as a file (--volume) or on stdin (-i)"));
     }
     Ok(())
 }
 
 fn check_descriptors(settings: &Settings, survey: &Survey) -> Result<()> {
     if settings.tty && settings.interactive && survey.descriptor(0) != Some(Descriptor::Terminal) {
-        return Err(Failure::usage("-i with -t needs a terminal, and stdin is none")
-            .hint("leave out -t when input comes from a pipe or file"));
+        return Err(
+            Failure::usage("-i with -t needs a terminal, and stdin is none")
+                .hint("leave out -t when input comes from a pipe or file"),
+        );
     }
     for &fd in &settings.pass_fds {
-        let refuse = |why: &str| Failure::usage(format!("cannot pass descriptor {fd}")).because(why);
+        let refuse =
+            |why: &str| Failure::usage(format!("cannot pass descriptor {fd}")).because(why);
         if fd > 2 && !settings.init {
-            return Err(refuse("without the init (--no-init) nothing can be handed over"));
+            return Err(refuse(
+                "without the init (--no-init) nothing can be handed over",
+            ));
         }
         match survey.descriptor(fd) {
             None => return Err(refuse("it is not open")),
             Some(Descriptor::Refused(kind)) => return Err(refuse(kind)),
             Some(Descriptor::Terminal) => {
-                return Err(refuse("it is a terminal; -t gives the payload one of its own"));
+                return Err(refuse(
+                    "it is a terminal; -t gives the payload one of its own",
+                ));
             }
             Some(Descriptor::Passable | Descriptor::File) => {}
         }
@@ -155,12 +180,26 @@ fn check_descriptors(settings: &Settings, survey: &Survey) -> Result<()> {
 }
 
 /// What the user set over our defaults for every kind: a limit that is not set would be inherited
-/// from containerd.
-fn rlimits(settings: &Settings, base: &Base) -> Vec<PosixRlimit> {
-    let mut limits = base.rlimits.clone();
-    for limit in &settings.ulimits {
-        limits.retain(|other| other.typ() != limit.kind);
-        limits.push((*limit).into());
+/// from containerd. A default yields to what the host can set; what the user set does not.
+fn rlimits(settings: &Settings, survey: &Survey, base: &Base) -> Result<Vec<PosixRlimit>> {
+    let highest = |kind| {
+        let known = survey.highest_rlimits.iter().find(|(known, _)| *known == kind);
+        known.map_or(u64::MAX, |(_, hard)| *hard)
+    };
+    let mut limits = Vec::new();
+    for limit in &base.rlimits {
+        let highest = highest(limit.typ());
+        let (soft, hard) = (limit.soft().min(highest), limit.hard().min(highest));
+        limits.push(Ulimit { kind: limit.typ(), soft, hard });
     }
-    limits
+    for limit in &settings.ulimits {
+        let highest = highest(limit.kind);
+        if limit.hard > highest {
+            return Err(Failure::usage(format!("--ulimit {} cannot be set", limit.kind))
+                .because(format!("this host can set none above {highest}: it has no CAP_SYS_RESOURCE")));
+        }
+        limits.retain(|other| other.kind != limit.kind);
+        limits.push(*limit);
+    }
+    Ok(limits.into_iter().map(PosixRlimit::from).collect())
 }

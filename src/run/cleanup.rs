@@ -30,7 +30,10 @@ pub async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) 
     // The rest hangs on the task: a root file system in use can be neither unmounted nor removed.
     match delete_task(record, client).await {
         Ok(()) => {
-            let (container, snapshot) = tokio::join!(delete_container(record, client), remove_snapshot(record, client));
+            let (container, snapshot) = tokio::join!(
+                delete_container(record, client),
+                remove_snapshot(record, client)
+            );
             note(&mut leftovers, container.map_err(|why| why.to_string()));
             note(&mut leftovers, snapshot.map_err(|why| why.to_string()));
         }
@@ -50,8 +53,12 @@ fn note(leftovers: &mut Vec<String>, done: Result<(), String>) {
 
 /// Kills what is in the cgroup, whatever containerd and the shim are doing.
 async fn kill(record: &Record) -> Result<(), String> {
-    let Some(group) = Group::find(&record.cgroup_mount_path, &record.cgroup_subpath, &record.id)
-        .map_err(|why| why.to_string())?
+    let Some(group) = Group::find(
+        &record.cgroup_mount_path,
+        &record.cgroup_subpath,
+        &record.id,
+    )
+    .map_err(|why| why.to_string())?
     else {
         return Ok(());
     };
@@ -70,9 +77,16 @@ async fn kill(record: &Record) -> Result<(), String> {
 async fn delete_task(record: &Record, client: &Client) -> Result<(), Error> {
     let id = record.id.as_str();
     for _ in 0..DELETE_TRIES {
-        let request = DeleteTaskRequest { container_id: id.to_owned() };
+        let request = DeleteTaskRequest {
+            container_id: id.to_owned(),
+        };
         let mut tasks = client.tasks();
-        match client.call_within(DELETE_LIMIT, ("delete task", id), request, |request| tasks.delete(request)).await {
+        match client
+            .call_within(DELETE_LIMIT, ("delete task", id), request, |request| {
+                tasks.delete(request)
+            })
+            .await
+        {
             Ok(_) => return Ok(()),
             Err(why) if why.is_not_found() => return Ok(()),
             Err(why) if why.is_failed_precondition() => {}
@@ -85,28 +99,49 @@ async fn delete_task(record: &Record, client: &Client) -> Result<(), Error> {
             all: true,
             ..KillRequest::default()
         };
-        match client.call(("kill task", id), request, |request| tasks.kill(request)).await {
+        match client
+            .call(("kill task", id), request, |request| tasks.kill(request))
+            .await
+        {
             Ok(_) => {}
             Err(why) if why.is_not_found() || why.is_failed_precondition() => {}
             Err(why) => return Err(why),
         }
         tokio::time::sleep(DELETE_PAUSE).await;
     }
-    Err(Error::late(("delete task", id), DELETE_PAUSE * u32::try_from(DELETE_TRIES).unwrap_or(u32::MAX)))
+    Err(Error::late(
+        ("delete task", id),
+        DELETE_PAUSE * u32::try_from(DELETE_TRIES).unwrap_or(u32::MAX),
+    ))
 }
 
 async fn delete_container(record: &Record, client: &Client) -> Result<(), Error> {
     let id = record.id.as_str();
     let request = DeleteContainerRequest { id: id.to_owned() };
     let mut containers = client.containers();
-    absent_is_fine(client.call(("delete container", id), request, |request| containers.delete(request)).await)
+    absent_is_fine(
+        client
+            .call(("delete container", id), request, |request| {
+                containers.delete(request)
+            })
+            .await,
+    )
 }
 
 async fn remove_snapshot(record: &Record, client: &Client) -> Result<(), Error> {
     let key = record.id.as_str();
-    let request = RemoveSnapshotRequest { snapshotter: record.snapshotter.clone(), key: key.to_owned() };
+    let request = RemoveSnapshotRequest {
+        snapshotter: record.snapshotter.clone(),
+        key: key.to_owned(),
+    };
     let mut snapshots = client.snapshots();
-    absent_is_fine(client.call(("remove snapshot", key), request, |request| snapshots.remove(request)).await)
+    absent_is_fine(
+        client
+            .call(("remove snapshot", key), request, |request| {
+                snapshots.remove(request)
+            })
+            .await,
+    )
 }
 
 fn absent_is_fine<T>(done: Result<T, Error>) -> Result<(), Error> {
@@ -118,15 +153,23 @@ fn absent_is_fine<T>(done: Result<T, Error>) -> Result<(), Error> {
 }
 
 fn remove_cgroup(record: &Record, state: &State) -> Result<(), String> {
-    let group = Group::find(&record.cgroup_mount_path, &record.cgroup_subpath, &record.id);
+    let group = Group::find(
+        &record.cgroup_mount_path,
+        &record.cgroup_subpath,
+        &record.id,
+    );
     match group.map_err(|why| why.to_string())? {
-        Some(group) => group.remove(&state.cgroup_parents()).map_err(|why| why.to_string()),
+        Some(group) => group
+            .remove(&state.cgroup_parents())
+            .map_err(|why| why.to_string()),
         None => Ok(()),
     }
 }
 
 fn remove_volumes(record: &Record) -> Result<(), String> {
-    let Some(volumes) = &record.volumes else { return Ok(()) };
+    let Some(volumes) = &record.volumes else {
+        return Ok(());
+    };
     match fs::remove_dir_all(volumes) {
         Ok(()) => Ok(()),
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(()),

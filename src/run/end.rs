@@ -45,23 +45,43 @@ impl End {
     pub fn cause(&self, program: &str, usage: &Usage) -> Cause {
         let oom = usage.oom_kills.is_some_and(|kills| kills > 0);
         if let PayloadEnd::StartFailed(failure) = &self.payload {
-            return Cause::StartFailed { code: failure.exit_code().into(), reason: reason(program, *failure) };
+            return Cause::StartFailed {
+                code: failure.exit_code().into(),
+                reason: reason(program, *failure),
+            };
         }
         match (self.asked, &self.payload) {
             (Some(Asked::Timeout), _) => Cause::Timeout,
-            (Some(Asked::Stop), PayloadEnd::Status(status)) => Cause::Stopped { code: status.exit_code().into() },
-            (Some(Asked::Stop), PayloadEnd::TaskStatus(status)) => Cause::Stopped { code: code(*status) },
+            (Some(Asked::Stop), PayloadEnd::Status(status)) => Cause::Stopped {
+                code: status.exit_code().into(),
+            },
+            (Some(Asked::Stop), PayloadEnd::TaskStatus(status)) => Cause::Stopped {
+                code: code(*status),
+            },
             (_, PayloadEnd::Status(Status::Signal(signal) | Status::CoreDumped(signal))) => {
-                if oom && signal.get() == libc::SIGKILL { Cause::Oom } else { Cause::Signaled { signal: signal.get() } }
+                if oom && signal.get() == libc::SIGKILL {
+                    Cause::Oom
+                } else {
+                    Cause::Signaled {
+                        signal: signal.get(),
+                    }
+                }
             }
-            (_, PayloadEnd::Status(Status::Code(code))) => Cause::Exited { code: i32::from(*code) },
+            (_, PayloadEnd::Status(Status::Code(code))) => Cause::Exited {
+                code: i32::from(*code),
+            },
             (_, PayloadEnd::TaskStatus(137)) if oom => Cause::Oom,
-            (_, PayloadEnd::TaskStatus(status)) => Cause::Exited { code: code(*status) },
-            (_, PayloadEnd::Lost(reason) | PayloadEnd::Unknown(reason)) => Cause::Lost { reason: reason.clone() },
+            (_, PayloadEnd::TaskStatus(status)) => Cause::Exited {
+                code: code(*status),
+            },
+            (_, PayloadEnd::Lost(reason) | PayloadEnd::Unknown(reason)) => Cause::Lost {
+                reason: reason.clone(),
+            },
             // Answered above.
-            (_, PayloadEnd::StartFailed(failure)) => {
-                Cause::StartFailed { code: failure.exit_code().into(), reason: reason(program, *failure) }
-            }
+            (_, PayloadEnd::StartFailed(failure)) => Cause::StartFailed {
+                code: failure.exit_code().into(),
+                reason: reason(program, *failure),
+            },
         }
     }
 }
@@ -94,7 +114,10 @@ mod tests {
     use crate::leash::SignalNumber;
 
     fn cause(payload: PayloadEnd, asked: Option<Asked>, oom_kills: u64) -> Cause {
-        let usage = Usage { oom_kills: Some(oom_kills), ..Usage::default() };
+        let usage = Usage {
+            oom_kills: Some(oom_kills),
+            ..Usage::default()
+        };
         End { payload, asked }.cause("x", &usage)
     }
 
@@ -103,19 +126,30 @@ mod tests {
         let killed = || PayloadEnd::Status(Status::Signal(SignalNumber::KILL));
         assert_eq!(cause(killed(), None, 1), Cause::Oom);
         assert_eq!(cause(killed(), None, 0), Cause::Signaled { signal: 9 });
-        assert_eq!(cause(PayloadEnd::Status(Status::Code(0)), None, 1), Cause::Exited { code: 0 });
+        assert_eq!(
+            cause(PayloadEnd::Status(Status::Code(0)), None, 1),
+            Cause::Exited { code: 0 }
+        );
     }
 
     #[test]
     fn what_we_asked_for_is_the_cause() {
         let term = || PayloadEnd::Status(Status::Signal(SignalNumber::TERM));
         assert_eq!(cause(term(), Some(Asked::Timeout), 0), Cause::Timeout);
-        assert_eq!(cause(term(), Some(Asked::Stop), 0), Cause::Stopped { code: 143 });
+        assert_eq!(
+            cause(term(), Some(Asked::Stop), 0),
+            Cause::Stopped { code: 143 }
+        );
     }
 
     #[test]
     fn a_missing_command_is_127_and_an_unusable_one_126() {
-        let failed = |stage| PayloadEnd::StartFailed(StartFailure { stage, errno: libc::ENOENT });
+        let failed = |stage| {
+            PayloadEnd::StartFailed(StartFailure {
+                stage,
+                errno: libc::ENOENT,
+            })
+        };
         assert_eq!(cause(failed(Stage::Search), None, 0).code(), 127);
         assert_eq!(cause(failed(Stage::Exec), None, 0).code(), 126);
     }

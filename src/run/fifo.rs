@@ -42,31 +42,49 @@ impl Fifos {
             mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)?;
             Ok(path)
         };
-        let stdin = process.interactive.then(|| make("stdin")).transpose().or_fail(Kind::Host, cannot)?;
+        let stdin = process
+            .interactive
+            .then(|| make("stdin"))
+            .transpose()
+            .or_fail(Kind::Host, cannot)?;
         let mut outputs = vec![make("stdout").or_fail(Kind::Host, cannot)?];
-        let mut copies = vec![copy_out(&outputs[0], io::stdout().as_fd()).or_fail(Kind::Host, cannot)?];
+        let mut copies =
+            vec![copy_out(&outputs[0], io::stdout().as_fd()).or_fail(Kind::Host, cannot)?];
         if !process.terminal {
             let stderr = make("stderr").or_fail(Kind::Host, cannot)?;
             copies.push(copy_out(&stderr, io::stderr().as_fd()).or_fail(Kind::Host, cannot)?);
             outputs.push(stderr);
         }
-        let text = |path: Option<&PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
+        let text = |path: Option<&PathBuf>| {
+            path.map(|path| path.display().to_string())
+                .unwrap_or_default()
+        };
         let task = TaskStdio {
             stdin: text(stdin.as_ref()),
             stdout: text(outputs.first()),
             stderr: text(outputs.get(1)),
             terminal: process.terminal,
         };
-        Ok(Self { stdin, outputs, task, copies })
+        Ok(Self {
+            stdin,
+            outputs,
+            task,
+            copies,
+        })
     }
 
     /// Copies our stdin once the shim has opened its end; the receiver hears when our stdin has ended,
     /// for the shim then has to be told.
     pub fn feed(&self) -> Result<Option<oneshot::Receiver<()>>> {
-        let Some(path) = &self.stdin else { return Ok(None) };
+        let Some(path) = &self.stdin else {
+            return Ok(None);
+        };
         let cannot = || format!("cannot feed {}", path.display());
         let to = open(path, true).or_fail(Kind::Host, cannot)?;
-        let from = io::stdin().as_fd().try_clone_to_owned().or_fail(Kind::Host, cannot)?;
+        let from = io::stdin()
+            .as_fd()
+            .try_clone_to_owned()
+            .or_fail(Kind::Host, cannot)?;
         let (done, ended) = oneshot::channel();
         thread::Builder::new()
             .name("stdin".into())
@@ -101,7 +119,10 @@ fn copy_out(path: &Path, to: BorrowedFd<'_>) -> io::Result<Copy> {
 
 fn wait_for_writer(fifo: &File) {
     loop {
-        match poll(&mut [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
+        match poll(
+            &mut [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)],
+            PollTimeout::NONE,
+        ) {
             Err(Errno::EINTR) => {}
             _ => return,
         }
@@ -111,7 +132,10 @@ fn wait_for_writer(fifo: &File) {
 /// Opens without waiting for the other side, and then makes reads and writes wait.
 fn open(path: &Path, write: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(!write).write(write).custom_flags(OFlag::O_NONBLOCK.bits());
+    options
+        .read(!write)
+        .write(write)
+        .custom_flags(OFlag::O_NONBLOCK.bits());
     let file = options.open(path)?;
     fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
     Ok(file)

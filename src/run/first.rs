@@ -24,7 +24,10 @@ impl FirstProcess {
     /// Takes hold of process `pid`, which must not have been waited for yet: the shim reaps it only
     /// after it was started.
     pub fn hold(pid: u32, group: Group) -> Self {
-        let handle = i32::try_from(pid).ok().and_then(Pid::from_raw).and_then(open);
+        let handle = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .and_then(open);
         Self { handle, group }
     }
 
@@ -51,7 +54,11 @@ impl FirstProcess {
     pub fn signal_inside(&self, pid: i32, number: i32) {
         let candidates = self.group.pids().unwrap_or_default();
         let called_so = |candidate: &i32| innermost_pid(*candidate) == Some(pid);
-        for found in candidates.into_iter().filter(called_so) {
+        for found in candidates
+            .into_iter()
+            .map(nix::unistd::Pid::as_raw)
+            .filter(called_so)
+        {
             // The handle is taken, and only then the name checked: the pid may have been reused.
             if let Some(handle) = Pid::from_raw(found).and_then(open)
                 && innermost_pid(found) == Some(pid)
@@ -59,11 +66,6 @@ impl FirstProcess {
                 send(&handle, number);
             }
         }
-    }
-
-    /// The container's cgroup.
-    pub fn group(&self) -> &Group {
-        &self.group
     }
 }
 
@@ -81,7 +83,9 @@ fn send(handle: &OwnedFd, number: i32) {
 /// The pid of `pid` in its own namespace (proc_pid_status(5), NSpid).
 fn innermost_pid(pid: i32) -> Option<i32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
     line.split_whitespace().next_back()?.parse().ok()
 }
 

@@ -81,9 +81,14 @@ impl Launch<'_> {
     /// Lets the container's first process run.
     pub async fn start(self) -> Result<()> {
         let id = self.plan.id.as_str();
-        let request = StartRequest { container_id: id.to_owned(), exec_id: String::new() };
+        let request = StartRequest {
+            container_id: id.to_owned(),
+            exec_id: String::new(),
+        };
         let mut tasks = self.client.tasks();
-        self.client.call(("start task", id), request, |request| tasks.start(request)).await?;
+        self.client
+            .call(("start task", id), request, |request| tasks.start(request))
+            .await?;
         Ok(())
     }
 
@@ -95,7 +100,8 @@ impl Launch<'_> {
         spec::write_files(self.plan, &self.places())?;
         if self.plan.process.init {
             let inside = self.dir.path().join("inside");
-            fs::create_dir(&inside).or_fail(Kind::Host, || format!("cannot make {}", inside.display()))?;
+            fs::create_dir(&inside)
+                .or_fail(Kind::Host, || format!("cannot make {}", inside.display()))?;
             leash::program::write_into(&inside)?;
         }
         Ok(())
@@ -114,8 +120,12 @@ impl Launch<'_> {
             ]),
         };
         let mut snapshots = self.client.snapshots();
-        let prepared =
-            self.client.call(("prepare snapshot", key), request, |request| snapshots.prepare(request)).await?;
+        let prepared = self
+            .client
+            .call(("prepare snapshot", key), request, |request| {
+                snapshots.prepare(request)
+            })
+            .await?;
         Ok(prepared.mounts)
     }
 
@@ -123,10 +133,14 @@ impl Launch<'_> {
         let places = self.places();
         let at = self.dir.path().join("rootfs");
         fs::create_dir(&at).or_fail(Kind::Host, || format!("cannot make {}", at.display()))?;
-        let volumes = self.plan.mounts.iter().filter_map(|mount| match mount.kind {
-            MountKind::Anonymous(number) => Some((mount.target.clone(), places.volume(number))),
-            _ => None,
-        });
+        let volumes = self
+            .plan
+            .mounts
+            .iter()
+            .filter_map(|mount| match mount.kind {
+                MountKind::Anonymous(number) => Some((mount.target.clone(), places.volume(number))),
+                _ => None,
+            });
         let question = Question {
             mounts: mounts.to_vec(),
             at,
@@ -152,28 +166,49 @@ impl Launch<'_> {
             id: id.to_owned(),
             image: self.plan.image.name.clone(),
             labels,
-            runtime: Some(Runtime { name: self.plan.runtime.name.clone(), options: Some(options.to_any()) }),
-            spec: Some(Any { type_url: SPEC_URL.to_owned(), value: spec }),
+            runtime: Some(Runtime {
+                name: self.plan.runtime.name.clone(),
+                options: Some(options.to_any()),
+            }),
+            spec: Some(Any {
+                type_url: SPEC_URL.to_owned(),
+                value: spec,
+            }),
             snapshotter: self.plan.image.snapshotter.clone(),
             snapshot_key: id.to_owned(),
             ..Container::default()
         };
-        let request = CreateContainerRequest { container: Some(container) };
+        let request = CreateContainerRequest {
+            container: Some(container),
+        };
         let mut containers = self.client.containers();
-        self.client.call(("create container", id), request, |request| containers.create(request)).await?;
+        self.client
+            .call(("create container", id), request, |request| {
+                containers.create(request)
+            })
+            .await?;
         Ok(())
     }
 
     fn create_cgroup(&self) -> Result<()> {
         let cgroup = &self.plan.cgroup;
         let hierarchies = Hierarchies::detect(&cgroup.mount_path)?;
-        Group::create(&hierarchies, &cgroup.subpath, &self.plan.id, &self.state.cgroup_parents())?;
+        Group::create(
+            &hierarchies,
+            &cgroup.subpath,
+            &self.plan.id,
+            &self.state.cgroup_parents(),
+        )?;
         Ok(())
     }
 
     fn listen(&self) -> Result<Option<Listener>> {
         let path = self.dir.path().join("inside").join("leash");
-        self.plan.process.init.then(|| Listener::bind(&path)).transpose()
+        self.plan
+            .process
+            .init
+            .then(|| Listener::bind(&path))
+            .transpose()
     }
 
     async fn create_task(&self, rootfs: Vec<Mount>, stdio: &TaskStdio) -> Result<u32> {
@@ -188,16 +223,31 @@ impl Launch<'_> {
             ..CreateTaskRequest::default()
         };
         let mut tasks = self.client.tasks();
-        let created = self.client.call(("create task", id), request, |request| tasks.create(request)).await;
-        created.map(|response| response.pid).map_err(|why| super::runc::explain(why, self.plan))
+        let created = self
+            .client
+            .call(("create task", id), request, |request| {
+                tasks.create(request)
+            })
+            .await;
+        created
+            .map(|response| response.pid)
+            .map_err(|why| super::runc::explain(why, self.plan))
     }
 }
 
 /// Tells the shim that nothing more comes on stdin.
 pub async fn close_stdin(client: &Client, id: &ContainerId) -> Result<()> {
-    let request = CloseIoRequest { container_id: id.to_string(), exec_id: String::new(), stdin: true };
+    let request = CloseIoRequest {
+        container_id: id.to_string(),
+        exec_id: String::new(),
+        stdin: true,
+    };
     let mut tasks = client.tasks();
-    client.call(("close stdin of task", id.as_str()), request, |request| tasks.close_io(request)).await?;
+    client
+        .call(("close stdin of task", id.as_str()), request, |request| {
+            tasks.close_io(request)
+        })
+        .await?;
     Ok(())
 }
 

@@ -77,7 +77,7 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     let mut signals = Signals::listen()?;
     let record = job.record();
     let dir = job.state.create(&record)?;
-    phases.lap("plan");
+    phases.lap("record");
 
     let lived = live(job, &record, &dir, &mut signals, &mut phases).await;
     let usage = job.usage();
@@ -87,11 +87,17 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     let (cause, failure) = match lived {
         Ok(end) => (end.cause(job.program(), &usage), None),
         Err(failure) => {
-            let cause = Cause::StartFailed { code: failure.kind().exit_code(), reason: failure.to_string() };
+            let cause = Cause::StartFailed {
+                code: failure.kind().exit_code(),
+                reason: failure.to_string(),
+            };
             (cause, Some(failure))
         }
     };
-    Ok(Outcome { verdict: Verdict::new(job.facts(), cause, phases, usage, leftovers), failure })
+    Ok(Outcome {
+        verdict: Verdict::new(job.facts(), cause, phases, usage, leftovers),
+        failure,
+    })
 }
 
 /// From nothing to the payload's end.
@@ -102,18 +108,34 @@ async fn live(
     signals: &mut Signals,
     phases: &mut Phases,
 ) -> Result<End> {
-    let launch = Launch { plan: job.plan, image: job.image, client: job.client, state: job.state, record, dir };
+    let launch = Launch {
+        plan: job.plan,
+        image: job.image,
+        client: job.client,
+        state: job.state,
+        record,
+        dir,
+    };
     let process = &job.plan.process;
-    let fifos = if process.init { None } else { Some(Fifos::prepare(process, dir.path())?) };
+    let fifos = if process.init {
+        None
+    } else {
+        Some(Fifos::prepare(process, dir.path())?)
+    };
     let nothing = TaskStdio::default();
-    let created = launch.create(fifos.as_ref().map_or(&nothing, |fifos| &fifos.task), phases).await;
+    let created = launch
+        .create(fifos.as_ref().map_or(&nothing, |fifos| &fifos.task), phases)
+        .await;
     if created.is_err() {
         fifos.iter().for_each(Fifos::give_up);
     }
     let Created { pid, listener } = created?;
     if signals.asked_to_end() {
         fifos.iter().for_each(Fifos::give_up);
-        return Ok(End { payload: PayloadEnd::TaskStatus(143), asked: Some(Asked::Stop) });
+        return Ok(End {
+            payload: PayloadEnd::TaskStatus(143),
+            asked: Some(Asked::Stop),
+        });
     }
 
     let task = wait_for_task(job);
@@ -157,7 +179,9 @@ fn wait_for_task(job: Job<'_>) -> WaitForTask {
     let waiting = tokio::spawn(async move { wait::task_end(&client, &id).await });
     Box::pin(async move {
         // The task cannot panic and is never aborted.
-        waiting.await.unwrap_or_else(|why| wait::TaskEnd::Lost(why.to_string()))
+        waiting
+            .await
+            .unwrap_or_else(|why| wait::TaskEnd::Lost(why.to_string()))
     })
 }
 
@@ -172,7 +196,10 @@ fn hand_over(job: Job<'_>, leash: &Leash) -> Result<Vec<stdio::Copy>> {
         descriptors.extend((0..).zip(stdio.inside));
         copies = stdio.copies;
     }
-    leash.start(Payload { terminal, descriptors })?;
+    leash.start(Payload {
+        terminal,
+        descriptors,
+    })?;
     Ok(copies)
 }
 
@@ -202,7 +229,10 @@ fn init_failed(end: &wait::TaskEnd) -> Failure {
 impl Job<'_> {
     fn record(&self) -> Record {
         let plan = self.plan;
-        let anonymous = plan.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Anonymous(_)));
+        let anonymous = plan
+            .mounts
+            .iter()
+            .any(|mount| matches!(mount.kind, MountKind::Anonymous(_)));
         Record {
             id: plan.id.clone(),
             boot_id: self.survey.facts.boot_id.clone(),
@@ -219,7 +249,12 @@ impl Job<'_> {
     fn group(&self) -> Result<Group> {
         let cgroup = &self.plan.cgroup;
         let group = Group::find(&cgroup.mount_path, &cgroup.subpath, &self.plan.id)?;
-        group.ok_or_else(|| Failure::host(format!("the container has no cgroup {}", self.facts().cgroup)))
+        group.ok_or_else(|| {
+            Failure::host(format!(
+                "the container has no cgroup {}",
+                self.facts().cgroup
+            ))
+        })
     }
 
     fn usage(&self) -> Usage {

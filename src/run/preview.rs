@@ -39,10 +39,17 @@ impl Preview<'_> {
     /// `at` is an empty directory.
     pub async fn copy(self, root: &Path, at: PathBuf) -> Result<Spec> {
         let mut copies = vec![("/".to_owned(), root.to_owned())];
-        copies.extend(self.plan.mounts.iter().filter_map(|mount| match mount.kind {
-            MountKind::Anonymous(number) => Some((mount.target.clone(), self.places.volume(number))),
-            _ => None,
-        }));
+        copies.extend(
+            self.plan
+                .mounts
+                .iter()
+                .filter_map(|mount| match mount.kind {
+                    MountKind::Anonymous(number) => {
+                        Some((mount.target.clone(), self.places.volume(number)))
+                    }
+                    _ => None,
+                }),
+        );
         let user = self.look(at, copies).await?;
         spec::document(self.plan, &user, self.places, Path::new("rootfs"))
     }
@@ -51,8 +58,13 @@ impl Preview<'_> {
         image::ensure_unpacked(self.client, self.image, &self.plan.image.snapshotter).await?;
         let mounts = self.view().await?;
         let process = &self.plan.process;
-        let question =
-            Question { mounts, at, user: process.user.clone(), group_add: process.group_add.clone(), copies };
+        let question = Question {
+            mounts,
+            at,
+            user: process.user.clone(),
+            group_add: process.group_add.clone(),
+            copies,
+        };
         let looked = rootfs::look_into(question).await;
         self.remove_view().await?;
         looked
@@ -71,15 +83,25 @@ impl Preview<'_> {
         };
         let mut snapshots = self.client.snapshots();
         let what = ("view snapshot", self.plan.image.chain_id.as_str());
-        Ok(self.client.call(what, request, |request| snapshots.view(request)).await?.mounts)
+        Ok(self
+            .client
+            .call(what, request, |request| snapshots.view(request))
+            .await?
+            .mounts)
     }
 
     async fn remove_view(self) -> Result<()> {
         let key = self.key();
-        let request =
-            RemoveSnapshotRequest { snapshotter: self.plan.image.snapshotter.clone(), key: key.clone() };
+        let request = RemoveSnapshotRequest {
+            snapshotter: self.plan.image.snapshotter.clone(),
+            key: key.clone(),
+        };
         let mut snapshots = self.client.snapshots();
-        self.client.call(("remove snapshot", &key), request, |request| snapshots.remove(request)).await?;
+        self.client
+            .call(("remove snapshot", &key), request, |request| {
+                snapshots.remove(request)
+            })
+            .await?;
         Ok(())
     }
 }

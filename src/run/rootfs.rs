@@ -42,7 +42,10 @@ pub async fn look_into(question: Question) -> Result<ResolvedUser> {
         // The receiver is gone only when the run is given up.
         .spawn(move || drop(answer.send(look(&question))))
         .or_fail(Kind::Host, || "cannot start a thread")?;
-    answered.await.or_fail(Kind::Host, || "the thread that looks into the image ended early")?
+    answered.await.or_fail(
+        Kind::Host,
+        || "the thread that looks into the image ended early",
+    )?
 }
 
 fn look(question: &Question) -> Result<ResolvedUser> {
@@ -53,7 +56,11 @@ fn look(question: &Question) -> Result<ResolvedUser> {
     for one in &question.mounts {
         read_only(one, &question.at).or_fail(Kind::Host, cannot)?;
     }
-    let user = user::resolve(&question.user, &question.group_add, &rootfs_files::read_accounts(&question.at)?)?;
+    let user = user::resolve(
+        &question.user,
+        &question.group_add,
+        &rootfs_files::read_accounts(&question.at)?,
+    )?;
     for (inside, host) in &question.copies {
         copy_directory(&question.at, inside, host)?;
     }
@@ -63,7 +70,9 @@ fn look(question: &Question) -> Result<ResolvedUser> {
 /// Mounts one of containerd's mounts without its writable layer.
 fn read_only(one: &Mount, at: &Path) -> nix::Result<()> {
     let option = |name: &str| {
-        one.options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
+        one.options
+            .iter()
+            .find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
     };
     match (one.r#type.as_str(), option("lowerdir")) {
         // An overlay without a writable layer needs two layers; one is shown as it is.
@@ -72,19 +81,42 @@ fn read_only(one: &Mount, at: &Path) -> nix::Result<()> {
             let (parent, lower) = relative_layers(lower);
             nix::unistd::chdir(&parent)?;
             let data = format!("lowerdir={lower}");
-            mount(Some("overlay"), at, Some("overlay"), MsFlags::MS_RDONLY, Some(data.as_str()))
+            mount(
+                Some("overlay"),
+                at,
+                Some("overlay"),
+                MsFlags::MS_RDONLY,
+                Some(data.as_str()),
+            )
         }
         ("bind", _) => bind(&one.source, at),
         (kind, _) => {
             let known = |option: &&String| !matches!(option.as_str(), "rw" | "ro");
-            let data: Vec<&str> = one.options.iter().filter(known).map(String::as_str).collect();
-            mount(Some(one.source.as_str()), at, Some(kind), MsFlags::MS_RDONLY, Some(data.join(",").as_str()))
+            let data: Vec<&str> = one
+                .options
+                .iter()
+                .filter(known)
+                .map(String::as_str)
+                .collect();
+            mount(
+                Some(one.source.as_str()),
+                at,
+                Some(kind),
+                MsFlags::MS_RDONLY,
+                Some(data.join(",").as_str()),
+            )
         }
     }
 }
 
 fn bind(source: &str, at: &Path) -> nix::Result<()> {
-    mount(Some(source), at, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+    mount(
+        Some(source),
+        at,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )
 }
 
 /// The directory that all layers share, and the layers relative to it: mount(2) takes a page of
@@ -92,11 +124,19 @@ fn bind(source: &str, at: &Path) -> nix::Result<()> {
 /// after unshare.)
 fn relative_layers(lower: &str) -> (PathBuf, String) {
     let layers: Vec<&Path> = lower.split(':').map(Path::new).collect();
-    let mut parent = layers.first().and_then(|layer| layer.parent()).unwrap_or(Path::new("/"));
+    let mut parent = layers
+        .first()
+        .and_then(|layer| layer.parent())
+        .unwrap_or(Path::new("/"));
     while !layers.iter().all(|layer| layer.starts_with(parent)) {
         parent = parent.parent().unwrap_or(Path::new("/"));
     }
-    let relative = layers.iter().map(|layer| layer.strip_prefix(parent).unwrap_or(layer).to_string_lossy());
+    let relative = layers.iter().map(|layer| {
+        layer
+            .strip_prefix(parent)
+            .unwrap_or(layer)
+            .to_string_lossy()
+    });
     (parent.to_owned(), relative.collect::<Vec<_>>().join(":"))
 }
 
@@ -125,8 +165,14 @@ fn copy_directory(root: &Path, inside: &str, host: &Path) -> Result<()> {
 /// The directory `path` of the image, wherever links in it lead inside; `None` when there is none.
 /// The descriptor is left open for the child that copies.
 fn open_inside(root: &Path, path: &str) -> nix::Result<Option<OwnedFd>> {
-    let root = nix::fcntl::open(root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
-    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    let root = nix::fcntl::open(
+        root,
+        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        nix::sys::stat::Mode::empty(),
+    )?;
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT);
     match openat2(&root, path, how) {
         Ok(found) => Ok(Some(found)),
         Err(nix::errno::Errno::ENOENT) => Ok(None),
@@ -141,7 +187,10 @@ mod tests {
     #[test]
     fn layers_are_named_relative_to_what_they_share() {
         let (parent, layers) = relative_layers("/s/12/fs:/s/9/fs");
-        assert_eq!((parent, layers.as_str()), (PathBuf::from("/s"), "12/fs:9/fs"));
+        assert_eq!(
+            (parent, layers.as_str()),
+            (PathBuf::from("/s"), "12/fs:9/fs")
+        );
         let (parent, layers) = relative_layers("/a/fs:/b/fs");
         assert_eq!((parent, layers.as_str()), (PathBuf::from("/"), "a/fs:b/fs"));
     }

@@ -20,7 +20,10 @@ pub struct Options {
 impl Options {
     /// As containerd expects it in a container record.
     pub fn to_any(&self) -> Any {
-        Any { type_url: "containerd.runc.v1.Options".to_owned(), value: prost::Message::encode_to_vec(self) }
+        Any {
+            type_url: "containerd.runc.v1.Options".to_owned(),
+            value: prost::Message::encode_to_vec(self),
+        }
     }
 }
 
@@ -30,7 +33,8 @@ impl Options {
 pub fn explain(error: Error, plan: &Plan) -> Failure {
     let command = plan.process.args.first().cloned().unwrap_or_default();
     let message = error.message().to_owned();
-    let says = |words: &[&str]| !plan.process.init && words.iter().any(|word| message.contains(word));
+    let says =
+        |words: &[&str]| !plan.process.init && words.iter().any(|word| message.contains(word));
     let kind = if says(&["executable file not found", "no such file or directory"]) {
         Kind::CommandNotFound
     } else if says(&["permission denied", "exec format error", "is a directory"]) {

@@ -29,8 +29,8 @@ impl Signals {
     pub fn listen() -> Result<Self> {
         let (sender, receiver) = unbounded_channel();
         for number in LISTENED {
-            let mut stream =
-                signal(SignalKind::from_raw(number)).or_fail(Kind::Host, || format!("cannot handle signal {number}"))?;
+            let mut stream = signal(SignalKind::from_raw(number))
+                .or_fail(Kind::Host, || format!("cannot handle signal {number}"))?;
             let sender = sender.clone();
             tokio::spawn(async move {
                 while stream.recv().await.is_some() {
@@ -54,7 +54,12 @@ impl Signals {
 
     /// Whether one that would end a process has come in the meantime; others are forgotten.
     pub fn asked_to_end(&mut self) -> bool {
-        let ends = |number| matches!(number, libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT);
+        let ends = |number| {
+            matches!(
+                number,
+                libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT
+            )
+        };
         std::iter::from_fn(|| self.0.try_recv().ok()).any(ends)
     }
 }

@@ -64,15 +64,22 @@ impl State {
     pub fn create(&self, record: &Record) -> Result<RunDir> {
         let path = self.root.join(record.id.as_str());
         let _making = self.lock_all()?;
-        private_dir().create(&path).map_err(|why| match why.kind() {
-            ErrorKind::AlreadyExists => Failure::usage(format!("the name {} is in use", record.id))
-                .hint("choose another --name, or wait for that run to end"),
-            _ => Failure::host(format!("cannot make {}", path.display())).because(why),
-        })?;
+        private_dir()
+            .create(&path)
+            .map_err(|why| match why.kind() {
+                ErrorKind::AlreadyExists => {
+                    Failure::usage(format!("the name {} is in use", record.id))
+                        .hint("choose another --name, or wait for that run to end")
+                }
+                _ => Failure::host(format!("cannot make {}", path.display())).because(why),
+            })?;
         let made = open_lock(&path)
             .and_then(|file| lock(file, FlockArg::LockExclusiveNonblock))
             .or_fail(Kind::Host, || format!("cannot lock {}", path.display()))
-            .map(|lock| RunDir { path: path.clone(), _lock: lock })
+            .map(|lock| RunDir {
+                path: path.clone(),
+                _lock: lock,
+            })
             .and_then(|dir| dir.write_record(record).map(|()| dir));
         if made.is_err() {
             // Nothing but what was made above is in it.
@@ -86,11 +93,17 @@ impl State {
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
             Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(why) => return Err(Failure::host(format!("cannot read {}", self.root.display())).because(why)),
+            Err(why) => {
+                return Err(
+                    Failure::host(format!("cannot read {}", self.root.display())).because(why),
+                );
+            }
         };
         let id = |entry: fs::DirEntry| {
             let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            is_dir.then(|| entry.file_name().to_str()?.parse().ok()).flatten()
+            is_dir
+                .then(|| entry.file_name().to_str()?.parse().ok())
+                .flatten()
         };
         Ok(entries.flatten().filter_map(id).collect())
     }
@@ -119,17 +132,24 @@ impl State {
 
     /// Where a run keeps what its container sees.
     pub fn places(&self, id: &ContainerId) -> Places {
-        Places { run: self.root.join(id.as_str()), volumes: self.volumes(id) }
+        Places {
+            run: self.root.join(id.as_str()),
+            volumes: self.volumes(id),
+        }
     }
 
     fn lock_all(&self) -> Result<Flock<File>> {
         private_dir()
             .recursive(true)
             .create(&self.root)
-            .or_fail(Kind::Host, || format!("cannot make the state directory {}", self.root.display()))?;
+            .or_fail(Kind::Host, || {
+                format!("cannot make the state directory {}", self.root.display())
+            })?;
         open_lock(&self.root)
             .and_then(|file| lock(file, FlockArg::LockExclusive))
-            .or_fail(Kind::Host, || format!("cannot lock the state directory {}", self.root.display()))
+            .or_fail(Kind::Host, || {
+                format!("cannot lock the state directory {}", self.root.display())
+            })
     }
 }
 
@@ -144,7 +164,9 @@ impl RunDir {
         let path = self.path.join(RECORD);
         let cannot = || format!("cannot read {}", path.display());
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).or_fail(Kind::Host, cannot),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .or_fail(Kind::Host, cannot),
             Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
             Err(why) => Err(Failure::host(cannot()).because(why)),
         }
@@ -160,12 +182,15 @@ impl RunDir {
         });
         removed
             .and_then(|()| fs::remove_dir_all(&self.path))
-            .or_fail(Kind::Host, || format!("cannot remove {}", self.path.display()))
+            .or_fail(Kind::Host, || {
+                format!("cannot remove {}", self.path.display())
+            })
     }
 
     fn write_record(&self, record: &Record) -> Result<()> {
         let path = self.path.join(RECORD);
-        let bytes = serde_json::to_vec_pretty(record).or_fail(Kind::Host, || "cannot write the record")?;
+        let bytes =
+            serde_json::to_vec_pretty(record).or_fail(Kind::Host, || "cannot write the record")?;
         let half = self.path.join("record.new");
         write_new(&half, &bytes, 0o600)
             .and_then(|()| fs::rename(&half, &path))
@@ -180,7 +205,12 @@ fn private_dir() -> DirBuilder {
 }
 
 fn open_lock(dir: &Path) -> std::io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join(LOCK))
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(dir.join(LOCK))
 }
 
 fn lock(file: File, how: FlockArg) -> std::io::Result<Flock<File>> {
@@ -192,7 +222,10 @@ fn try_lock(path: &Path) -> std::io::Result<Found> {
         Ok(file) => match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             // The owner may have removed it while we looked.
             Ok(_) if !path.join(LOCK).exists() => Ok(Found::Absent),
-            Ok(lock) => Ok(Found::Dead(RunDir { path: path.to_owned(), _lock: lock })),
+            Ok(lock) => Ok(Found::Dead(RunDir {
+                path: path.to_owned(),
+                _lock: lock,
+            })),
             Err((_, Errno::EWOULDBLOCK)) => Ok(Found::Held),
             Err((_, errno)) => Err(errno.into()),
         },
@@ -202,7 +235,12 @@ fn try_lock(path: &Path) -> std::io::Result<Found> {
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
-    OpenOptions::new().create_new(true).write(true).mode(mode).open(path)?.write_all(bytes)
+    OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(mode)
+        .open(path)?
+        .write_all(bytes)
 }
 
 #[cfg(test)]
@@ -234,7 +272,9 @@ mod tests {
         assert_eq!(state.ids().unwrap(), [record.id.clone()]);
         assert!(matches!(state.find(&record.id).unwrap(), Found::Held));
         drop(owner);
-        let Found::Dead(dir) = state.find(&record.id).unwrap() else { panic!("the owner is dead") };
+        let Found::Dead(dir) = state.find(&record.id).unwrap() else {
+            panic!("the owner is dead")
+        };
         assert_eq!(dir.record().unwrap(), Some(record.clone()));
         dir.remove().unwrap();
         assert!(matches!(state.find(&record.id).unwrap(), Found::Absent));

@@ -36,11 +36,13 @@ impl Copy {
     /// Starts the thread.
     pub fn spawn(copy: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (done, finished) = oneshot::channel();
-        thread::Builder::new().name("output".into()).spawn(move || {
-            copy();
-            // Nobody may be waiting any more.
-            let _ = done.send(());
-        })?;
+        thread::Builder::new()
+            .name("output".into())
+            .spawn(move || {
+                copy();
+                // Nobody may be waiting any more.
+                let _ = done.send(());
+            })?;
         Ok(Self(finished))
     }
 
@@ -82,9 +84,16 @@ impl Stdio {
         };
         let stdout = output(1).or_fail(Kind::Host, cannot)?;
         // One pipe for both keeps the order of lines where both end in one place.
-        let stderr = if !as_it_is(1) && same_file() { stdout.try_clone() } else { output(2) };
+        let stderr = if !as_it_is(1) && same_file() {
+            stdout.try_clone()
+        } else {
+            output(2)
+        };
         let stderr = stderr.or_fail(Kind::Host, cannot)?;
-        Ok(Self { inside: [stdin, stdout, stderr], copies })
+        Ok(Self {
+            inside: [stdin, stdout, stderr],
+            copies,
+        })
     }
 }
 
@@ -92,14 +101,19 @@ impl Stdio {
 pub fn passed(numbers: &[RawFd]) -> Result<Vec<(RawFd, OwnedFd)>> {
     let others = numbers.iter().filter(|number| **number > 2);
     let copy = |number: &RawFd| {
-        let copy = inherited::copy_of(*number).or_fail(Kind::Usage, || format!("cannot pass descriptor {number}"))?;
+        let copy = inherited::copy_of(*number)
+            .or_fail(Kind::Usage, || format!("cannot pass descriptor {number}"))?;
         Ok((*number, copy))
     };
     others.map(copy).collect()
 }
 
 fn ours(fd: i32) -> io::Result<OwnedFd> {
-    if fd == 1 { io::stdout().as_fd().try_clone_to_owned() } else { io::stderr().as_fd().try_clone_to_owned() }
+    if fd == 1 {
+        io::stdout().as_fd().try_clone_to_owned()
+    } else {
+        io::stderr().as_fd().try_clone_to_owned()
+    }
 }
 
 fn same_file() -> bool {
@@ -110,19 +124,28 @@ fn same_file() -> bool {
 }
 
 fn null() -> io::Result<OwnedFd> {
-    Ok(File::options().read(true).write(true).open("/dev/null")?.into())
+    Ok(File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?
+        .into())
 }
 
 /// Our stdin through a pipe. The thread is never waited for: it may be in a read of a terminal.
 fn copy_in() -> io::Result<OwnedFd> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    copy_in_thread(File::from(io::stdin().as_fd().try_clone_to_owned()?), File::from(write))?;
+    copy_in_thread(
+        File::from(io::stdin().as_fd().try_clone_to_owned()?),
+        File::from(write),
+    )?;
     Ok(read)
 }
 
 /// A thread that copies input and is never waited for.
 pub fn copy_in_thread(from: File, to: File) -> io::Result<()> {
-    thread::Builder::new().name("stdin".into()).spawn(move || copy(from, to))?;
+    thread::Builder::new()
+        .name("stdin".into())
+        .spawn(move || copy(from, to))?;
     Ok(())
 }
 
@@ -168,7 +191,10 @@ fn write_all(to: &mut File, mut bytes: &[u8]) -> io::Result<()> {
 
 fn writable(to: &File) -> io::Result<()> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    match poll(&mut [PollFd::new(to.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE) {
+    match poll(
+        &mut [PollFd::new(to.as_fd(), PollFlags::POLLOUT)],
+        PollTimeout::NONE,
+    ) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(why) => Err(why.into()),
     }
@@ -183,7 +209,10 @@ mod tests {
         let mut target = tempfile::tempfile().unwrap();
         let (inside, copy) = copy_out(target.try_clone().unwrap()).unwrap();
         File::from(inside).write_all(&[7; 300_000]).unwrap();
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(copy.finish());
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(copy.finish());
         io::Seek::rewind(&mut target).unwrap();
         let mut bytes = Vec::new();
         target.read_to_end(&mut bytes).unwrap();
@@ -197,7 +226,13 @@ mod tests {
         let (inside, copy) = copy_out(File::from(write)).unwrap();
         let mut inside = File::from(inside);
         inside.write_all(b"x").unwrap();
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(copy.finish());
-        assert_eq!(inside.write(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(copy.finish());
+        assert_eq!(
+            inside.write(b"x").unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
     }
 }

@@ -101,10 +101,18 @@ impl Supervisor<'_> {
         };
         phases.lap("run");
         self.finish_copies(now.asked.is_some()).await;
-        Ok(End { payload: now.end.unwrap_or(outcome), asked: now.asked })
+        Ok(End {
+            payload: now.end.unwrap_or(outcome),
+            asked: now.asked,
+        })
     }
 
-    async fn on_event(&mut self, event: Option<Event>, now: &mut Progress, phases: &mut Phases) -> Result<()> {
+    async fn on_event(
+        &mut self,
+        event: Option<Event>,
+        now: &mut Progress,
+        phases: &mut Phases,
+    ) -> Result<()> {
         match event {
             Some(Event::Terminal(master)) => {
                 let (terminal, copy) = Terminal::connect(master, self.interactive)?;
@@ -136,7 +144,9 @@ impl Supervisor<'_> {
     async fn after_task(&mut self, end: TaskEnd, now: &mut Progress) -> Result<PayloadEnd> {
         if now.end.is_none() && self.leash.is_some() {
             // An init that outlives its task says nothing more.
-            tokio::time::timeout(AFTER_KILL, self.last_words(now)).await.unwrap_or(Ok(()))?;
+            tokio::time::timeout(AFTER_KILL, self.last_words(now))
+                .await
+                .unwrap_or(Ok(()))?;
         }
         Ok(match end {
             TaskEnd::Status(status) => PayloadEnd::TaskStatus(status),

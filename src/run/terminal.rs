@@ -28,10 +28,15 @@ impl Terminal {
         if interactive {
             raw = RawMode::enter().or_fail(Kind::Host, cannot)?;
             let keys = io::stdin().as_fd().try_clone_to_owned();
-            let keys = keys.and_then(|keys| Ok((File::from(keys), File::from(master.try_clone()?))));
-            keys.and_then(|(from, to)| copy_in_thread(from, to)).or_fail(Kind::Host, cannot)?;
+            let keys =
+                keys.and_then(|keys| Ok((File::from(keys), File::from(master.try_clone()?))));
+            keys.and_then(|(from, to)| copy_in_thread(from, to))
+                .or_fail(Kind::Host, cannot)?;
         }
-        let screen = io::stdout().as_fd().try_clone_to_owned().or_fail(Kind::Host, cannot)?;
+        let screen = io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .or_fail(Kind::Host, cannot)?;
         let output = master.try_clone().or_fail(Kind::Host, cannot)?;
         let (from, to) = (File::from(output), File::from(screen));
         let copy = Copy::spawn(move || copy(from, to)).or_fail(Kind::Host, cannot)?;
@@ -49,12 +54,22 @@ impl Terminal {
 
 /// What the payload's terminal starts with; without a terminal of ours, the size of old.
 pub fn window_size() -> WindowSize {
-    let size = size().unwrap_or(Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 });
-    WindowSize { rows: size.ws_row, columns: size.ws_col }
+    let size = size().unwrap_or(Winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    });
+    WindowSize {
+        rows: size.ws_row,
+        columns: size.ws_col,
+    }
 }
 
 fn size() -> Option<Winsize> {
-    tcgetwinsize(io::stdout()).or_else(|_| tcgetwinsize(io::stdin())).ok()
+    tcgetwinsize(io::stdout())
+        .or_else(|_| tcgetwinsize(io::stdin()))
+        .ok()
 }
 
 /// Our terminal hands every key through while this lives.

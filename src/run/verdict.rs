@@ -49,7 +49,9 @@ impl Cause {
     /// What `airtight run` exits with (design.md, "Outcomes and exit codes").
     pub fn code(&self) -> i32 {
         match self {
-            Self::Exited { code } | Self::Stopped { code } | Self::StartFailed { code, .. } => *code,
+            Self::Exited { code } | Self::Stopped { code } | Self::StartFailed { code, .. } => {
+                *code
+            }
             Self::Signaled { signal } => 128 + signal,
             Self::Oom => 128 + nix::libc::SIGKILL,
             Self::Timeout => 124,
@@ -95,13 +97,21 @@ impl Phases {
     /// Starts now.
     pub fn start() -> Self {
         let now = Instant::now();
-        Self { began: SystemTime::now(), start: now, lap: now, laps: Vec::new() }
+        Self {
+            began: SystemTime::now(),
+            start: now,
+            lap: now,
+            laps: Vec::new(),
+        }
     }
 
     /// Ends the present lap, which is called `name`.
     pub fn lap(&mut self, name: &'static str) {
         let now = Instant::now();
-        self.laps.push(Phase { name, duration: now - self.lap });
+        self.laps.push(Phase {
+            name,
+            duration: now - self.lap,
+        });
         self.lap = now;
     }
 
@@ -169,7 +179,13 @@ impl From<Usage> for Figures {
 
 impl Verdict {
     /// Closes the books.
-    pub fn new(facts: RunFacts, cause: Cause, phases: Phases, usage: Usage, leftovers: Vec<String>) -> Self {
+    pub fn new(
+        facts: RunFacts,
+        cause: Cause,
+        phases: Phases,
+        usage: Usage,
+        leftovers: Vec<String>,
+    ) -> Self {
         Self {
             id: facts.id,
             exit_code: cause.code(),
@@ -199,7 +215,13 @@ pub struct RunFacts {
 /// One line for people: `0a1b…: exited with code 0 in 1.2s, memory peak 12.3MB, …`.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} after {:.3}s", self.id, self.cause, self.duration.as_secs_f64())?;
+        write!(
+            f,
+            "{}: {} after {:.3}s",
+            self.id,
+            self.cause,
+            self.duration.as_secs_f64()
+        )?;
         if let Some(bytes) = self.usage.memory_peak_bytes {
             write!(f, ", memory peak {}", crate::cli::human::size(bytes))?;
         }
@@ -233,7 +255,13 @@ mod tests {
             (Cause::Oom, 137),
             (Cause::Timeout, 124),
             (Cause::Stopped { code: 143 }, 143),
-            (Cause::StartFailed { code: 127, reason: reason.clone() }, 127),
+            (
+                Cause::StartFailed {
+                    code: 127,
+                    reason: reason.clone(),
+                },
+                127,
+            ),
             (Cause::Lost { reason }, 125),
         ] {
             assert_eq!(cause.code(), code, "{cause:?}");
@@ -242,11 +270,25 @@ mod tests {
 
     #[test]
     fn a_verdict_is_flat_json_with_its_cause() {
-        let facts = RunFacts { id: "a".parse().unwrap(), image: "i".into(), image_digest: "d".into(), cgroup: "c".into() };
+        let facts = RunFacts {
+            id: "a".parse().unwrap(),
+            image: "i".into(),
+            image_digest: "d".into(),
+            cgroup: "c".into(),
+        };
         let mut phases = Phases::start();
         phases.lap("snapshot");
-        let usage = Usage { memory_peak: Some(5), ..Usage::default() };
-        let verdict = Verdict::new(facts, Cause::Signaled { signal: 9 }, phases, usage, Vec::new());
+        let usage = Usage {
+            memory_peak: Some(5),
+            ..Usage::default()
+        };
+        let verdict = Verdict::new(
+            facts,
+            Cause::Signaled { signal: 9 },
+            phases,
+            usage,
+            Vec::new(),
+        );
         let json = serde_json::to_value(&verdict).unwrap();
         assert_eq!(json["cause"], "signaled");
         assert_eq!(json["signal"], 9);

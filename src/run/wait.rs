@@ -40,19 +40,33 @@ pub async fn task_end(client: &Client, id: &ContainerId) -> TaskEnd {
 }
 
 async fn wait(client: &Client, id: &ContainerId) -> Result<u32> {
-    let request = WaitRequest { container_id: id.to_string(), exec_id: String::new() };
+    let request = WaitRequest {
+        container_id: id.to_string(),
+        exec_id: String::new(),
+    };
     let mut tasks = client.tasks();
     let what = ("wait for task", id.as_str());
-    let response = client.call_within(Duration::MAX, what, request, |request| tasks.wait(request)).await?;
+    let response = client
+        .call_within(Duration::MAX, what, request, |request| tasks.wait(request))
+        .await?;
     Ok(response.exit_status)
 }
 
 /// The exit status of a task that has stopped.
 async fn stopped_with(client: &Client, id: &ContainerId) -> Result<Option<u32>> {
-    let request = GetRequest { container_id: id.to_string(), exec_id: String::new() };
+    let request = GetRequest {
+        container_id: id.to_string(),
+        exec_id: String::new(),
+    };
     let mut tasks = client.tasks();
-    let response =
-        client.call_within(GET_DEADLINE, ("look at task", id.as_str()), request, |request| tasks.get(request)).await?;
+    let response = client
+        .call_within(
+            GET_DEADLINE,
+            ("look at task", id.as_str()),
+            request,
+            |request| tasks.get(request),
+        )
+        .await?;
     let process = response.process.unwrap_or_default();
     Ok((process.status() == Status::Stopped).then_some(process.exit_status))
 }

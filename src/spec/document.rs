@@ -9,8 +9,8 @@ use oci_spec::runtime::{
     Linux, LinuxNamespace, LinuxNamespaceType, Mount, Process, Root, Spec, User,
 };
 
-use super::{capabilities, resources};
 use super::user::ResolvedUser;
+use super::{capabilities, resources};
 use crate::config::values::{IpcMode, NetworkMode, PidMode, UtsMode};
 use crate::failure::Result;
 use crate::leash::INSIDE;
@@ -48,14 +48,21 @@ impl Places {
 /// The whole document, for a root file system at `root`.
 pub fn document(plan: &Plan, user: &ResolvedUser, places: &Places, root: &Path) -> Result<Spec> {
     let mut file_system = Root::default();
-    file_system.set_path(root.to_owned()).set_readonly(Some(plan.read_only));
+    file_system
+        .set_path(root.to_owned())
+        .set_readonly(Some(plan.read_only));
 
     let mut spec = Spec::default();
     spec.set_version(VERSION.to_owned())
         .set_root(Some(file_system))
         .set_hostname(plan.hostname.clone())
         .set_process(Some(process(plan, user)))
-        .set_mounts(Some(plan.mounts.iter().map(|mount| one_mount(mount, places)).collect()))
+        .set_mounts(Some(
+            plan.mounts
+                .iter()
+                .map(|mount| one_mount(mount, places))
+                .collect(),
+        ))
         .set_linux(Some(linux(plan)?));
     Ok(spec)
 }
@@ -63,17 +70,23 @@ pub fn document(plan: &Plan, user: &ResolvedUser, places: &Places, root: &Path) 
 fn process(plan: &Plan, user: &ResolvedUser) -> Process {
     let planned = &plan.process;
     let mut environment = planned.environment.clone();
-    if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
+    if !environment
+        .iter()
+        .any(|variable| variable.starts_with("HOME="))
+    {
         environment.push(format!("HOME={}", user.home));
     }
     let mut args = Vec::new();
     if planned.init {
-        args.extend([format!("{INSIDE}/init"), "--".to_owned()]);
+        args.push(format!("{INSIDE}/init"));
     }
     args.extend(planned.args.iter().cloned());
 
     let mut oci_user = User::default();
-    oci_user.set_uid(user.uid).set_gid(user.gid).set_additional_gids(Some(user.groups.clone()));
+    oci_user
+        .set_uid(user.uid)
+        .set_gid(user.gid)
+        .set_additional_gids(Some(user.groups.clone()));
 
     let mut process = Process::default();
     process
@@ -83,7 +96,10 @@ fn process(plan: &Plan, user: &ResolvedUser) -> Process {
         .set_args(Some(args))
         .set_env(Some(environment))
         .set_cwd(PathBuf::from(&planned.working_dir))
-        .set_capabilities(Some(capabilities::for_uid(planned.capabilities.clone(), user.uid)))
+        .set_capabilities(Some(capabilities::for_uid(
+            planned.capabilities.clone(),
+            user.uid,
+        )))
         .set_rlimits(Some(planned.rlimits.clone()))
         .set_no_new_privileges(Some(planned.no_new_privileges))
         .set_apparmor_profile(planned.app_armor_profile.clone())
@@ -108,13 +124,23 @@ fn one_mount(planned: &PlannedMount, places: &Places) -> Mount {
 }
 
 fn linux(plan: &Plan) -> Result<Linux> {
-    let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    let paths = |paths: &[PathBuf]| {
+        paths
+            .iter()
+            .map(|path| path.to_string_lossy().into_owned())
+            .collect()
+    };
     let mut linux = Linux::default();
     linux
         .set_namespaces(Some(namespaces(plan)))
         .set_resources(Some(resources::document(&plan.resources)?))
         .set_cgroups_path(Some(plan.cgroup_path().into()))
-        .set_devices(Some(plan.devices.iter().map(crate::survey::DeviceNode::node).collect()))
+        .set_devices(Some(
+            plan.devices
+                .iter()
+                .map(crate::survey::DeviceNode::node)
+                .collect(),
+        ))
         .set_seccomp(plan.seccomp.clone())
         .set_sysctl(Some(plan.sysctls.clone().into_iter().collect()))
         .set_masked_paths(Some(paths(&plan.masked_paths)))
@@ -126,10 +152,22 @@ fn linux(plan: &Plan) -> Result<Linux> {
 fn namespaces(plan: &Plan) -> Vec<LinuxNamespace> {
     let own = [
         (true, LinuxNamespaceType::Mount),
-        (plan.namespaces.pid == PidMode::Private, LinuxNamespaceType::Pid),
-        (plan.namespaces.ipc != IpcMode::Host, LinuxNamespaceType::Ipc),
-        (plan.namespaces.uts == UtsMode::Private, LinuxNamespaceType::Uts),
-        (plan.namespaces.network != NetworkMode::Host, LinuxNamespaceType::Network),
+        (
+            plan.namespaces.pid == PidMode::Private,
+            LinuxNamespaceType::Pid,
+        ),
+        (
+            plan.namespaces.ipc != IpcMode::Host,
+            LinuxNamespaceType::Ipc,
+        ),
+        (
+            plan.namespaces.uts == UtsMode::Private,
+            LinuxNamespaceType::Uts,
+        ),
+        (
+            plan.namespaces.network != NetworkMode::Host,
+            LinuxNamespaceType::Network,
+        ),
         (plan.namespaces.own_cgroup, LinuxNamespaceType::Cgroup),
     ];
     let namespace = |kind| {
@@ -137,14 +175,22 @@ fn namespaces(plan: &Plan) -> Vec<LinuxNamespace> {
         namespace.set_typ(kind);
         namespace
     };
-    own.into_iter().filter(|(own, _)| *own).map(|(_, kind)| namespace(kind)).collect()
+    own.into_iter()
+        .filter(|(own, _)| *own)
+        .map(|(_, kind)| namespace(kind))
+        .collect()
 }
 
 /// A shared or slave bind mount works only below a root that is at least as open.
 fn rootfs_propagation(plan: &Plan) -> Option<String> {
     let says = |word: &str| {
         let long = format!("r{word}");
-        plan.mounts.iter().any(|mount| mount.options.iter().any(|option| option == word || *option == long))
+        plan.mounts.iter().any(|mount| {
+            mount
+                .options
+                .iter()
+                .any(|option| option == word || *option == long)
+        })
     };
     if says("shared") {
         Some("rshared".to_owned())

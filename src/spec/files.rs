@@ -14,13 +14,24 @@ use crate::plan::{MountKind, Plan, RunFile};
 pub fn write_files(plan: &Plan, places: &Places) -> Result<()> {
     for mount in &plan.mounts {
         match &mount.kind {
-            MountKind::Run(RunFile::Hosts) => write(&places.run_file(RunFile::Hosts), &plan.files.hosts)?,
-            MountKind::Run(RunFile::Hostname) => write(&places.run_file(RunFile::Hostname), &plan.files.hostname)?,
-            MountKind::Run(RunFile::ResolvConf) => write(&places.run_file(RunFile::ResolvConf), &plan.files.resolv_conf)?,
-            MountKind::Bind { host, make: true } => {
-                fs::create_dir_all(host).or_fail(Kind::Host, || format!("cannot make {}", host.display()))?;
+            MountKind::Run(RunFile::Hosts) => {
+                write(&places.run_file(RunFile::Hosts), &plan.files.hosts)?
             }
-            MountKind::Run(RunFile::Inside) | MountKind::Bind { .. } | MountKind::Kernel { .. } | MountKind::Anonymous(_) => {}
+            MountKind::Run(RunFile::Hostname) => {
+                write(&places.run_file(RunFile::Hostname), &plan.files.hostname)?
+            }
+            MountKind::Run(RunFile::ResolvConf) => write(
+                &places.run_file(RunFile::ResolvConf),
+                &plan.files.resolv_conf,
+            )?,
+            MountKind::Bind { host, make: true } => {
+                fs::create_dir_all(host)
+                    .or_fail(Kind::Host, || format!("cannot make {}", host.display()))?;
+            }
+            MountKind::Run(RunFile::Inside)
+            | MountKind::Bind { .. }
+            | MountKind::Kernel { .. }
+            | MountKind::Anonymous(_) => {}
         }
     }
     Ok(())

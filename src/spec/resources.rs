@@ -1,6 +1,8 @@
 //! The cgroup's part of the OCI spec (config-linux.md, "Control groups").
 
-use oci_spec::runtime::{LinuxBlockIo, LinuxBlockIoBuilder, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
+use oci_spec::runtime::{
+    LinuxBlockIo, LinuxBlockIoBuilder, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources,
+};
 
 use crate::failure::{Context, Kind, Result};
 use crate::plan::Resources;
@@ -35,5 +37,8 @@ pub(super) fn document(planned: &Resources) -> Result<LinuxResources> {
 }
 
 fn block_io(weight: u16) -> Result<LinuxBlockIo> {
-    LinuxBlockIoBuilder::default().weight(weight).build().or_fail(Kind::Usage, || "invalid --blkio-weight")
+    LinuxBlockIoBuilder::default()
+        .weight(weight)
+        .build()
+        .or_fail(Kind::Usage, || "invalid --blkio-weight")
 }

@@ -1,7 +1,7 @@
 //! How images, imports and progress look as text, tables and JSON.
 
-use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -79,7 +79,7 @@ fn created(image: &Image, now: SystemTime) -> String {
 /// One line on a terminal that says what is being done.
 #[derive(Default)]
 pub(super) struct ProgressLine {
-    shown: Cell<bool>,
+    shown: AtomicBool,
 }
 
 impl ProgressLine {
@@ -105,12 +105,12 @@ impl ProgressLine {
         // Back to the line's start, then the text, then the rest erased (ECMA-48, EL). A terminal
         // that cannot be written to is no reason to stop.
         let _ = write!(stderr, "\r{text}\x1b[K");
-        self.shown.set(true);
+        self.shown.store(true, Ordering::Relaxed);
     }
 
     /// Erases the line.
     pub(super) fn clear(&self) {
-        if self.shown.get() {
+        if self.shown.load(Ordering::Relaxed) {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }

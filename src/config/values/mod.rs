@@ -94,7 +94,12 @@ mod tests {
     #[test]
     fn a_work_directory_is_no_descriptor_of_the_runtime() {
         assert_eq!(working_dir("/a/").unwrap(), "/a");
-        for bad in ["/proc/self/fd/7", "/proc/1/fd/8/../..", "/proc/thread-self/fd/9", "work"] {
+        for bad in [
+            "/proc/self/fd/7",
+            "/proc/1/fd/8/../..",
+            "/proc/thread-self/fd/9",
+            "work",
+        ] {
             assert!(working_dir(bad).is_err(), "{bad}");
         }
     }

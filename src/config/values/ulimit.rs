@@ -45,10 +45,17 @@ impl FromStr for Ulimit {
             ));
         };
         let lower = name.to_ascii_lowercase();
-        let kind = KINDS.iter().find(|(known, _)| *known == lower).map(|(_, kind)| *kind).ok_or_else(|| {
-            let known: Vec<_> = KINDS.iter().map(|(name, _)| *name).collect();
-            Invalid::new(format!("unknown resource {name:?}; known are {}", known.join(", ")))
-        })?;
+        let kind = KINDS
+            .iter()
+            .find(|(known, _)| *known == lower)
+            .map(|(_, kind)| *kind)
+            .ok_or_else(|| {
+                let known: Vec<_> = KINDS.iter().map(|(name, _)| *name).collect();
+                Invalid::new(format!(
+                    "unknown resource {name:?}; known are {}",
+                    known.join(", ")
+                ))
+            })?;
         let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
         let (soft, hard) = (amount(soft)?, amount(hard)?);
         if soft > hard {
@@ -60,7 +67,11 @@ impl FromStr for Ulimit {
 
 impl From<Ulimit> for PosixRlimit {
     fn from(limit: Ulimit) -> Self {
-        let rlimit = PosixRlimitBuilder::default().typ(limit.kind).hard(limit.hard).soft(limit.soft).build();
+        let rlimit = PosixRlimitBuilder::default()
+            .typ(limit.kind)
+            .hard(limit.hard)
+            .soft(limit.soft)
+            .build();
         // The builder fails only for a field without a value, and each has one.
         rlimit.expect("every field is set")
     }

@@ -24,7 +24,7 @@ use super::lease::under_lease;
 use super::progress::Report;
 use super::{Image, Reference, unpack};
 use crate::containerd::Client;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 
 /// What to do with the images of an archive.
 #[derive(Debug, Clone)]
@@ -124,7 +124,12 @@ async fn carry_out(
     }
     if let Unpack::With(snapshotter) = &options.unpack {
         for draft in drafts {
-            unpack::unpack(client, &draft.image, snapshotter, report).await?;
+            unpack::unpack(client, &draft.image, snapshotter, report)
+                .await
+                .map_err(|failure| match failure.kind() {
+                    Kind::Image => archive.fail_whole(failure),
+                    _ => failure,
+                })?;
         }
     }
     for draft in drafts {

@@ -188,7 +188,7 @@ fn follow(archive: &Archive, root: Descriptor) -> Result<Path> {
                 return Ok(Path {
                     indexes,
                     manifest: blob,
-                    document,
+                    document: *document,
                 });
             }
             Document::Index(index) => {

@@ -22,6 +22,19 @@ const CHUNK: usize = 1 << 20;
 /// How often a name is tried that others create and delete meanwhile.
 const ATTEMPTS: usize = 5;
 
+/// Why one attempt at a blob failed.
+#[derive(Debug)]
+enum StoreError {
+    Containerd(Error),
+    Failure(Failure),
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        Self::Containerd(error)
+    }
+}
+
 /// Stores one blob with its labels, unless it is there; then it only gets the labels.
 pub(super) async fn store(
     client: &Client,
@@ -30,64 +43,67 @@ pub(super) async fn store(
     report: Report<'_>,
 ) -> Result<()> {
     let digest = blob.descriptor.digest;
-    let reference = format!("import-{}-{digest}", ContainerId::random()?);
-    let opened = client
-        .open_ingest(&reference, &digest.to_string(), blob.descriptor.size)
-        .await;
-    let mut ingest = match opened {
-        Ok(ingest) => ingest,
-        Err(error) => return exists_already(client, blob, error).await,
-    };
-    let result = match send(&mut ingest, archive, blob, report).await {
-        Ok(()) => match ingest.commit(blob.labels.clone()).await {
-            Ok(()) => return Ok(()),
-            Err(error) => exists_already(client, blob, error).await,
-        },
-        Err(failure) => Err(failure),
-    };
-    abort(client, reference).await;
-    result
-}
-
-/// Success if the error says that the blob is there.
-async fn exists_already(client: &Client, blob: &Blob, error: Error) -> Result<()> {
-    if error.is_already_exists() {
-        labels::add(client, &blob.descriptor.digest, &blob.labels).await?;
-        return Ok(());
+    let mut raced = None;
+    for _ in 0..ATTEMPTS {
+        let reference = format!("import-{}-{digest}", ContainerId::random()?);
+        let opened = client
+            .open_ingest(&reference, &digest.to_string(), blob.descriptor.size)
+            .await;
+        let ingest = match opened {
+            Ok(ingest) => ingest,
+            // By this answer containerd has put the blob under our lease.
+            Err(error) if error.is_already_exists() => {
+                labels::add(client, &digest, &blob.labels).await?;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Err(error) = send(ingest, archive, blob, report).await else {
+            return Ok(());
+        };
+        abort(client, reference).await;
+        match error {
+            // Another process was faster, but its blob is not under our lease: open it again.
+            StoreError::Containerd(error) if error.is_already_exists() => raced = Some(error),
+            StoreError::Containerd(error) => return Err(error.into()),
+            StoreError::Failure(failure) => return Err(failure),
+        }
     }
-    Err(error.into())
+    Err(raced.map_or_else(
+        || archive.fail(&blob.entry, "it cannot be stored"),
+        Failure::from,
+    ))
 }
 
 async fn send(
-    ingest: &mut Ingest,
+    mut ingest: Ingest,
     archive: &Archive,
     blob: &Blob,
     report: Report<'_>,
-) -> Result<()> {
+) -> std::result::Result<(), StoreError> {
     let (digest, total) = (blob.descriptor.digest, blob.descriptor.size);
     // containerd has all of it when another namespace has the blob: the commit shares it.
-    if ingest.offset() == total {
-        return Ok(());
+    if ingest.offset() < total {
+        let mut hasher = Hasher::default();
+        let mut done = 0;
+        while done < total {
+            let data = piece(archive, blob, done).map_err(StoreError::Failure)?;
+            hasher.update(&data);
+            done += data.len() as u64;
+            ingest.write(data).await?;
+            report(Progress::Storing {
+                digest,
+                done,
+                total,
+            });
+        }
+        let found = hasher.finish();
+        if found != digest {
+            let why = format!("its content has the digest {found}, where {digest} is stated");
+            return Err(StoreError::Failure(archive.fail(&blob.entry, why)));
+        }
     }
-    let mut hasher = Hasher::default();
-    let mut done = 0;
-    while done < total {
-        let data = piece(archive, blob, done)?;
-        hasher.update(&data);
-        done += data.len() as u64;
-        ingest.write(data).await?;
-        report(Progress::Storing {
-            digest,
-            done,
-            total,
-        });
-    }
-    let found = hasher.finish();
-    if found != digest {
-        let why = format!("its content has the digest {found}, where {digest} is stated");
-        return Err(archive.fail(&blob.entry, why));
-    }
-    Ok(())
+    Ok(ingest.commit(blob.labels.clone()).await?)
 }
 
 /// The next bytes of a blob, from `position`; never none before its end.

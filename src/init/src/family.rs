@@ -180,8 +180,11 @@ fn for_each_child(children: &OwnedFd, mut act: impl FnMut(libc::pid_t)) {
         for &byte in read {
             if byte.is_ascii_digit() {
                 pid = pid.saturating_mul(10).saturating_add((byte - b'0').into());
-            } else if mem::take(&mut pid) > 1 {
-                act(pid);
+                continue;
+            }
+            // 0 would mean our own process group (kill(2)).
+            if let child @ 2.. = mem::take(&mut pid) {
+                act(child);
             }
         }
     }

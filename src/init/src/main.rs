@@ -65,7 +65,7 @@ extern "C" fn main(
 }
 
 fn run(own_path: &'static CStr, command: Command) -> Result<u8, sys::Errno> {
-    signals::block_all();
+    signals::take_over();
     sys::hide();
     descriptors::close_inherited();
     let family = Family::take_over()?;

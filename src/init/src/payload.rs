@@ -84,7 +84,7 @@ fn become_payload(
 ) -> ! {
     let failure = match prepare(&mut report, start, received, terminal) {
         Ok(()) => {
-            signals::restore_all();
+            signals::unblock_all();
             command.execute()
         }
         Err(failure) => failure,

@@ -76,13 +76,10 @@ impl AsFd for Signals {
     }
 }
 
-/// Blocks every signal that can be blocked.
-pub fn block_all() {
+/// Blocks every signal that can be blocked, and makes each what it is by default, whatever we
+/// inherited: were SIGCHLD ignored, nobody would hear of the payload's end (wait(2)).
+pub fn take_over() {
     set_mask(Set::MAX);
-}
-
-/// Makes every signal what it is in a new session: default, and not blocked.
-pub fn restore_all() {
     for signal in 1..=64 {
         // SAFETY: the kernel reads a struct sigaction, for which DEFAULT is large enough. It
         // refuses SIGKILL and SIGSTOP, which are always at their default.
@@ -96,6 +93,10 @@ pub fn restore_all() {
             )
         };
     }
+}
+
+/// In the child: lets every signal through again.
+pub fn unblock_all() {
     set_mask(0);
 }
 

@@ -3,8 +3,9 @@
 use std::io::{Read as _, Write};
 
 use proptest::prelude::*;
-use tar::Builder;
+use tar::{Builder, EntryType, Header};
 
+use super::index::MAX_EXTENSION;
 use super::*;
 
 fn opened(bytes: &[u8]) -> Result<Archive> {

@@ -2,6 +2,8 @@
 //!
 //! The plan itself does no I/O, so everything it decides upon is looked up here first.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::IsTerminal;
@@ -9,7 +11,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{major, minor};
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType};
+use oci_spec::runtime::{
+    LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
+    PosixRlimitType,
+};
 use serde::Serialize;
 
 use crate::config::Settings;
@@ -36,6 +41,8 @@ pub struct Survey {
     pub resolv_conf: String,
     /// What docker hides of each processor beside the fixed paths.
     pub thermal_throttle: Vec<PathBuf>,
+    /// The highest hard limits that can be set; nothing where any can.
+    pub highest_rlimits: Vec<(PosixRlimitType, u64)>,
     /// The profile that the settings name.
     pub seccomp: Profile,
     /// Our own descriptors 0, 1, 2 and those to be passed.
@@ -91,7 +98,11 @@ impl Survey {
     /// Looks at this host.
     pub fn take(settings: &Settings) -> Result<Self> {
         let facts = Facts::read(Path::new("/"), Path::new(&settings.cgroup_mount_path))?;
-        let mut devices = if settings.privileged { all_devices(Path::new("/dev")) } else { Vec::new() };
+        let mut devices = if settings.privileged {
+            all_devices(Path::new("/dev"))
+        } else {
+            Vec::new()
+        };
         for device in &settings.devices {
             devices.extend(requested(device)?);
         }
@@ -99,20 +110,32 @@ impl Survey {
         let numbers = [0, 1, 2].iter().chain(&settings.pass_fds);
         Ok(Self {
             facts,
-            online_cpus: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
-            sources: settings.mounts.iter().filter_map(|mount| match &mount.source {
-                MountSource::Bind { host, .. } => Some((host.clone(), look_at(host))),
-                MountSource::Anonymous | MountSource::Tmpfs => None,
-            }).collect(),
+            online_cpus: std::thread::available_parallelism()
+                .map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
+            sources: settings
+                .mounts
+                .iter()
+                .filter_map(|mount| match &mount.source {
+                    MountSource::Bind { host, .. } => Some((host.clone(), look_at(host))),
+                    MountSource::Anonymous | MountSource::Tmpfs => None,
+                })
+                .collect(),
             devices,
-            hosts: if shares_network { etc("/etc/hosts") } else { String::new() },
+            hosts: if shares_network {
+                etc("/etc/hosts")
+            } else {
+                String::new()
+            },
             resolv_conf: etc("/etc/resolv.conf"),
+            highest_rlimits: limits::highest(),
             thermal_throttle: thermal_throttle_paths(Path::new("/sys")),
             seccomp: match &settings.security.seccomp {
                 Seccomp::File(path) => Profile::read(path)?,
                 Seccomp::Default | Seccomp::Unconfined => Profile::builtin(),
             },
-            descriptors: numbers.filter_map(|fd| Some((*fd, descriptor(*fd)?))).collect(),
+            descriptors: numbers
+                .filter_map(|fd| Some((*fd, descriptor(*fd)?)))
+                .collect(),
         })
     }
 
@@ -130,7 +153,9 @@ fn look_at(host: &Path) -> Source {
             Ok(_) => Source::Unusable("it is a symbolic link to nothing"),
             Err(_) => Source::Missing,
         },
-        Err(why) if why.kind() == std::io::ErrorKind::NotADirectory => Source::Unusable("a part of it is not a directory"),
+        Err(why) if why.kind() == std::io::ErrorKind::NotADirectory => {
+            Source::Unusable("a part of it is not a directory")
+        }
         Err(_) => Source::Unusable("it cannot be looked at"),
     }
 }
@@ -179,7 +204,11 @@ fn requested(device: &Device) -> Result<Vec<DeviceNode>> {
     if metadata.is_dir() {
         // docker adds every node below a directory.
         let nodes = all_devices(&device.host).into_iter().map(|mut node| {
-            let below = node.target.strip_prefix(&*device.host.to_string_lossy()).unwrap_or_default().to_owned();
+            let below = node
+                .target
+                .strip_prefix(&*device.host.to_string_lossy())
+                .unwrap_or_default()
+                .to_owned();
             node.target = format!("{}{below}", device.target);
             node.access.clone_from(&device.access);
             node
@@ -216,11 +245,15 @@ fn all_devices(dir: &Path) -> Vec<DeviceNode> {
     let mut nodes = Vec::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let Ok(kind) = entry.file_type() else { continue };
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
         if kind.is_dir() && !OWN.iter().any(|own| name == *own) {
             nodes.extend(all_devices(&entry.path()));
         }
-        let (Some(target), Ok(metadata)) = (entry.path().to_str().map(str::to_owned), entry.metadata()) else {
+        let (Some(target), Ok(metadata)) =
+            (entry.path().to_str().map(str::to_owned), entry.metadata())
+        else {
             continue;
         };
         // The console is the container's own terminal, when it has one.
@@ -254,11 +287,18 @@ impl DeviceNode {
             .minor(self.minor)
             .build()
             .unwrap_or_default();
-        device.set_file_mode(Some(self.mode)).set_uid(Some(self.uid)).set_gid(Some(self.gid));
+        device
+            .set_file_mode(Some(self.mode))
+            .set_uid(Some(self.uid))
+            .set_gid(Some(self.gid));
         device
     }
 
     fn kind(&self) -> LinuxDeviceType {
-        if self.block { LinuxDeviceType::B } else { LinuxDeviceType::C }
+        if self.block {
+            LinuxDeviceType::B
+        } else {
+            LinuxDeviceType::C
+        }
     }
 }
