@@ -7,5 +7,5 @@
 pub mod containerd;
 pub mod failure;
 pub mod id;
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "descriptor passing and process handles")]
 pub mod leash;
