@@ -10,9 +10,9 @@
 
 #[allow(dead_code, reason = "init uses the other half")]
 mod codec;
-pub mod inherited;
 #[cfg(test)]
 mod codec_tests;
+pub mod inherited;
 mod listener;
 mod owner;
 #[allow(dead_code, reason = "init uses the other half")]

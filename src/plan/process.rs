@@ -183,20 +183,30 @@ fn check_descriptors(settings: &Settings, survey: &Survey) -> Result<()> {
 /// from containerd. A default yields to what the host can set; what the user set does not.
 fn rlimits(settings: &Settings, survey: &Survey, base: &Base) -> Result<Vec<PosixRlimit>> {
     let highest = |kind| {
-        let known = survey.highest_rlimits.iter().find(|(known, _)| *known == kind);
+        let known = survey
+            .highest_rlimits
+            .iter()
+            .find(|(known, _)| *known == kind);
         known.map_or(u64::MAX, |(_, hard)| *hard)
     };
     let mut limits = Vec::new();
     for limit in &base.rlimits {
         let highest = highest(limit.typ());
         let (soft, hard) = (limit.soft().min(highest), limit.hard().min(highest));
-        limits.push(Ulimit { kind: limit.typ(), soft, hard });
+        limits.push(Ulimit {
+            kind: limit.typ(),
+            soft,
+            hard,
+        });
     }
     for limit in &settings.ulimits {
         let highest = highest(limit.kind);
         if limit.hard > highest {
-            return Err(Failure::usage(format!("--ulimit {} cannot be set", limit.kind))
-                .because(format!("this host can set none above {highest}: it has no CAP_SYS_RESOURCE")));
+            return Err(
+                Failure::usage(format!("--ulimit {} cannot be set", limit.kind)).because(format!(
+                    "this host can set none above {highest}: it has no CAP_SYS_RESOURCE"
+                )),
+            );
         }
         limits.retain(|other| other.kind != limit.kind);
         limits.push(*limit);

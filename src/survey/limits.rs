@@ -26,7 +26,10 @@ const RESOURCES: [(PosixRlimitType, Resource); 16] = [
     (PosixRlimitType::RlimitRss, Resource::RLIMIT_RSS),
     (PosixRlimitType::RlimitRtprio, Resource::RLIMIT_RTPRIO),
     (PosixRlimitType::RlimitRttime, Resource::RLIMIT_RTTIME),
-    (PosixRlimitType::RlimitSigpending, Resource::RLIMIT_SIGPENDING),
+    (
+        PosixRlimitType::RlimitSigpending,
+        Resource::RLIMIT_SIGPENDING,
+    ),
     (PosixRlimitType::RlimitStack, Resource::RLIMIT_STACK),
 ];
 
@@ -53,7 +56,9 @@ mod tests {
     #[test]
     fn the_capability_is_looked_for_in_the_effective_set() {
         assert!(may_raise("CapPrm:\t0\nCapEff:\t000001ffffffffff\n"));
-        assert!(!may_raise("CapPrm:\t000001ffffffffff\nCapEff:\t000001fffeffffff\n"));
+        assert!(!may_raise(
+            "CapPrm:\t000001ffffffffff\nCapEff:\t000001fffeffffff\n"
+        ));
         assert!(!may_raise(""));
     }
 }

@@ -1,0 +1,8 @@
+//! The real binary against a real, private containerd (`scripts/with-containerd` starts one).
+//!
+//! Every test has a [`Host`](support::Host): a containerd namespace, a state directory and a cgroup
+//! subpath of its own, and a ledger of everything in them, which must be the same after the test as
+//! before.
+
+mod first;
+mod support;

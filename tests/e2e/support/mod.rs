@@ -1,0 +1,154 @@
+//! What every test needs.
+
+pub mod ledger;
+mod output;
+pub mod processes;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ledger::Ledger;
+pub use output::Output;
+use tempfile::TempDir;
+
+/// One test's part of the machine. Dropping it checks that the ledger is the same as before.
+pub struct Host {
+    namespace: String,
+    dir: TempDir,
+    before: Option<Ledger>,
+}
+
+impl Host {
+    /// With `images` (names of archives that `scripts/make-test-images` makes) imported.
+    pub fn with(images: &[&str]) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let mut host = Self {
+            namespace: format!("e2e-{}-{number}", std::process::id()),
+            // A socket's path has at most 107 bytes, so the state directory has a short name.
+            dir: tempfile::Builder::new()
+                .prefix("at")
+                .tempdir_in("/tmp")
+                .unwrap(),
+            before: None,
+        };
+        for image in images {
+            let archive = wanted("AIRTIGHT_TEST_IMAGES").join(format!("{image}.tar"));
+            let output = Output::of(host.command(&["image", "import"]).arg(archive));
+            assert_eq!(output.code, 0, "import of {image}: {}", output.stderr);
+        }
+        host.before = Some(Ledger::of(&host));
+        host
+    }
+
+    /// With a shell and its tools as `busybox:test`.
+    pub fn new() -> Self {
+        Self::with(&["busybox"])
+    }
+
+    /// `airtight ARGS`, in this test's part of the machine, with nothing on stdin.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_airtight"));
+        command
+            .env("CONTAINERD_ADDRESS", address())
+            .env("CONTAINERD_NAMESPACE", &self.namespace)
+            .env("AIRTIGHT_STATE_DIR", self.state())
+            .env("AIRTIGHT_DATA_DIR", self.dir.path().join("data"))
+            .stdin(Stdio::null());
+        match args.split_first() {
+            Some((verb @ (&"run" | &"bundle"), rest)) => command
+                .arg(verb)
+                .args(["--cgroup-subpath", &self.subpath()])
+                .args(rest),
+            _ => command.args(args),
+        };
+        command
+    }
+
+    /// Runs `airtight ARGS` to its end.
+    pub fn airtight(&self, args: &[&str]) -> Output {
+        Output::of(&mut self.command(args))
+    }
+
+    /// `airtight run ARGS`, to its end.
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.airtight(&[&["run"], args].concat())
+    }
+
+    /// `ctr ARGS` in this test's namespace: containerd's own view. Its output.
+    pub fn ctr(&self, args: &[&str]) -> String {
+        let output = Command::new("ctr")
+            .args([
+                "--address",
+                address().to_str().unwrap(),
+                "--namespace",
+                &self.namespace,
+            ])
+            .args(args)
+            .output()
+            .expect("ctr can be started");
+        assert!(
+            output.status.success(),
+            "ctr {args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The cgroup below which this test's containers are.
+    pub fn subpath(&self) -> String {
+        self.namespace.clone()
+    }
+
+    /// containerd's namespace of this test.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// The directory of anonymous volumes.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A path for files of the test itself.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Asserts that everything is as it was when the test began.
+    pub fn assert_clean(&self) {
+        let after = Ledger::of(self);
+        let before = self
+            .before
+            .as_ref()
+            .expect("the ledger is taken when the host is made");
+        assert_eq!(&after, before, "something was left behind");
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_clean();
+        }
+    }
+}
+
+/// The socket of the private containerd.
+pub fn address() -> PathBuf {
+    wanted("AIRTIGHT_TEST_ADDRESS")
+}
+
+fn wanted(variable: &str) -> PathBuf {
+    let value = env::var_os(variable);
+    let value =
+        value.unwrap_or_else(|| panic!("{variable} is not set: run the tests with `make test`"));
+    Path::new(&value).to_owned()
+}

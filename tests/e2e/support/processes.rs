@@ -1,0 +1,31 @@
+//! Finding processes by the cgroup they are in, and waiting for what they do.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// How long anything in a test may take before it counts as hanging.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// The processes of this host that are in a cgroup below `subpath`.
+pub fn below(subpath: &str) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| is_below(*pid, subpath)).collect()
+}
+
+fn is_below(pid: i32, subpath: &str) -> bool {
+    let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let alive = fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|text| !text.is_empty());
+    let path = format!("/{subpath}/");
+    alive && cgroups.lines().any(|line| line.contains(&path))
+}
+
+/// Waits until `done`, looking again and again; panics when it takes too long.
+#[track_caller]
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < LIMIT, "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+}
