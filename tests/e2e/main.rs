@@ -4,5 +4,6 @@
 //! subpath of its own, and a ledger of everything in them, which must be the same after the test as
 //! before.
 
+mod capabilities;
 mod first;
 mod support;
