@@ -131,16 +131,6 @@ fn kernel_mount(mount: &Mount, settings: &Settings) -> PlannedMount {
     if settings.privileged && ["/sys", "/sys/fs/cgroup"].contains(&target.as_str()) {
         options.retain(|option| option != "ro");
     }
-    if settings.ipc_mode == IpcMode::Host && target == "/dev/mqueue" {
-        return PlannedMount {
-            kind: MountKind::Bind {
-                host: target.clone().into(),
-                make: false,
-            },
-            options: with_propagation(&["rbind".into()]),
-            target,
-        };
-    }
     let fs_type = mount.typ().clone().unwrap_or_default();
     let source = mount.source().as_ref().map_or(fs_type.clone(), |source| {
         source.to_string_lossy().into_owned()

@@ -6,4 +6,6 @@
 
 mod capabilities;
 mod first;
+mod kernel_files;
+mod process;
 mod support;
