@@ -35,7 +35,8 @@ pub struct Settings {
     pub working_dir: Option<String>,
     pub user: Option<UserSpec>,
     pub group_add: Vec<NameOrId>,
-    pub environment: BTreeMap<String, String>,
+    /// What is set; `None` takes the image's variable away.
+    pub environment: BTreeMap<String, Option<String>>,
     pub init: bool,
     pub interactive: bool,
     pub tty: bool,
@@ -217,23 +218,24 @@ fn security(merged: &Merged) -> Result<Security> {
     Ok(security)
 }
 
-/// Files first, then single variables, as docker has it.
+/// Files first, then single variables, as docker has it. A bare name that we have no value for says
+/// nothing in a file; on its own it takes the image's variable away.
 fn environment(
     merged: &Merged,
     our_env: impl Fn(&str) -> Option<String>,
-) -> Result<BTreeMap<String, String>> {
-    let mut variables = Vec::new();
+) -> Result<BTreeMap<String, Option<String>>> {
+    let mut environment = BTreeMap::new();
     for item in merged.all("env_file") {
-        variables.extend(env_file::read(item)?);
+        for Variable { name, value } in env_file::read(item)? {
+            if let Some(value) = value.or_else(|| our_env(&name)) {
+                environment.insert(name, Some(value));
+            }
+        }
     }
     for item in merged.all("environments") {
-        variables.push(parse::<Variable>(item)?);
-    }
-    let mut environment = BTreeMap::new();
-    for Variable { name, value } in variables {
-        if let Some(value) = value.or_else(|| our_env(&name)) {
-            environment.insert(name, value);
-        }
+        let Variable { name, value } = parse(item)?;
+        let value = value.or_else(|| our_env(&name));
+        environment.insert(name, value);
     }
     Ok(environment)
 }

@@ -5,7 +5,13 @@
 //! before.
 
 mod capabilities;
+mod devices;
+mod environment;
 mod first;
+mod identity;
 mod kernel_files;
+mod mounts;
 mod process;
 mod support;
+mod users;
+mod volumes;

@@ -103,7 +103,7 @@ fn the_payload_has_three_descriptors_whatever_airtight_was_started_with() {
     let host = Host::new();
     for init in ["--init", "--no-init"] {
         let output = host.after(
-            "exec 3</etc/passwd 7</etc 19>/dev/null",
+            "exec 3</etc/passwd 7</etc 9>/dev/null",
             &["run", init, "busybox:test", "sh", "-c", "ls /proc/$$/fd; :"],
         );
         assert_eq!(output.ok(), "0\n1\n2\n", "{init}");

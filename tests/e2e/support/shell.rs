@@ -1,6 +1,6 @@
 //! Payloads that are shell scripts, and payloads that are looked at from outside while they run.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::{Host, Output};
@@ -77,6 +77,12 @@ impl Running {
             panic!("the payload ended early: {said}");
         }
         line.trim_end().to_owned()
+    }
+
+    /// Writes `text` to its stdin.
+    pub fn say(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().expect("it is open until the end");
+        stdin.write_all(text.as_bytes()).expect("it is read");
     }
 
     /// Ends its stdin, and waits; what else it printed.
