@@ -4,5 +4,14 @@
 //! subpath of its own, and a ledger of everything in them, which must be the same after the test as
 //! before.
 
+mod capabilities;
+mod devices;
+mod environment;
 mod first;
+mod identity;
+mod kernel_files;
+mod mounts;
+mod process;
 mod support;
+mod users;
+mod volumes;
