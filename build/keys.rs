@@ -14,6 +14,8 @@ const TABLE: &str = "runtime-specs/keys.yaml";
 #[serde(deny_unknown_fields)]
 struct Key {
     name: String,
+    author: String,
+    separator: Option<String>,
     flag: String,
     short: Option<char>,
     alias: Option<String>,
@@ -48,15 +50,42 @@ pub fn generate() {
                 ("by-name", "ByName"),
             ],
         );
+        let author = variant(
+            &key.author,
+            &[
+                ("free", "Free"),
+                ("consent", "Consent"),
+                ("on-is-free", "OnIsFree"),
+                ("off-is-free", "OffIsFree"),
+                ("private-mode", "PrivateMode"),
+                ("maximum", "Maximum"),
+                ("image", "Image"),
+                ("host-paths", "HostPaths"),
+                ("capabilities", "Capabilities"),
+                ("security-options", "SecurityOptions"),
+                ("user", "User"),
+                ("variables", "Variables"),
+            ],
+        );
+        let separator = variant(
+            key.separator.as_deref().unwrap_or("line"),
+            &[("line", "'\\n'"), ("comma", "','")],
+        );
         writeln!(
             code,
-            "Key {{ name: {:?}, flag: {:?}, short: {:?}, alias: {:?}, value: {:?}, shape: Shape::{shape}, \
+            "Key {{ name: {:?}, author: Author::{author}, separator: {separator}, flag: {:?}, short: {:?}, alias: {:?}, value: {:?}, shape: Shape::{shape}, \
              merge: Merge::{merge}, default: {:?}, group: {:?}, help: {:?} }},",
             key.name, key.flag, key.short, key.alias, key.value, key.default, key.group, key.help
         )
         .expect("writing to a string works");
     }
     code.push_str("];\n");
+    let names: Vec<_> = keys.iter().map(|key| key.name.as_str()).collect();
+    writeln!(
+        code,
+        "/// Their names.\npub static NAMES: &[&str] = &{names:?};"
+    )
+    .expect("writing to a string works");
     let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
     fs::write(Path::new(&out).join("keys.rs"), code).expect("OUT_DIR can be written");
 }

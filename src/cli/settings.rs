@@ -36,7 +36,7 @@ pub fn add_flags(command: Command) -> Command {
                 .help_heading("Process")
                 .help("Takes image, volumes and environments from FILE.metadata.yaml beside the DAG file FILE; flags win over it, and every argument belongs to the command"),
         );
-    for key in keys::KEYS {
+    for key in keys::KEYS.iter().filter(|key| !key.flag.is_empty()) {
         command = command.arg(flag(key));
         if key.name == "init" {
             command = command.arg(opposite(key));
@@ -129,7 +129,8 @@ pub fn read(matches: &ArgMatches) -> Result<Settings> {
 
 fn flags(matches: &ArgMatches) -> Layer {
     let mut layer = Layer::default();
-    for key in keys::KEYS.iter().filter(|key| given(matches, key.name)) {
+    let flagged = keys::KEYS.iter().filter(|key| !key.flag.is_empty());
+    for key in flagged.filter(|key| given(matches, key.name)) {
         if key.shape == Shape::Switch {
             let on = matches
                 .get_one::<bool>(key.name)

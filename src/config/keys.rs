@@ -22,11 +22,42 @@ pub enum Merge {
     ByName,
 }
 
+/// What the author of a DAG may do with a key in a metadata file; `ceilings` applies it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    /// Anything.
+    Free,
+    /// Nothing, unless the operator lists the key.
+    Consent,
+    /// A switch: turning it off takes consent.
+    OnIsFree,
+    /// A switch: turning it on takes consent.
+    OffIsFree,
+    /// A mode: sharing with the host or another container takes consent.
+    PrivateMode,
+    /// A quantity: up to the operator's maximum.
+    Maximum,
+    /// The image: one that the operator's patterns allow.
+    Image,
+    /// Mounts: host paths below the operator's prefixes.
+    HostPaths,
+    /// Capabilities beyond the default ones take consent.
+    Capabilities,
+    /// All but no-new-privileges take consent.
+    SecurityOptions,
+    /// Root takes consent where the operator set a user.
+    User,
+    /// Values may be given, but not taken from the host's environment.
+    Variables,
+}
+
 /// One runtime key; `runtime-specs/keys.yaml` says what the fields mean.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "documented in the table itself")]
 pub struct Key {
     pub name: &'static str,
+    pub author: Author,
+    pub separator: char,
     pub flag: &'static str,
     pub short: Option<char>,
     pub alias: Option<&'static str>,
@@ -53,9 +84,10 @@ mod tests {
     #[test]
     fn names_flags_and_letters_are_unique() {
         let names: BTreeSet<_> = KEYS.iter().map(|key| key.name).collect();
-        let flags: BTreeSet<_> = KEYS.iter().map(|key| key.flag).collect();
+        let flagged = || KEYS.iter().filter(|key| !key.flag.is_empty());
+        let flags: BTreeSet<_> = flagged().map(|key| key.flag).collect();
         let letters: Vec<_> = KEYS.iter().filter_map(|key| key.short).collect();
-        assert_eq!((names.len(), flags.len()), (KEYS.len(), KEYS.len()));
+        assert_eq!((names.len(), flags.len()), (KEYS.len(), flagged().count()));
         assert_eq!(letters.iter().collect::<BTreeSet<_>>().len(), letters.len());
     }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::keys::{KEYS, Key, Merge};
+use super::profile::Profile;
 use crate::failure::Failure;
 
 /// Where a value was written.
@@ -21,6 +22,12 @@ pub enum Origin {
     Flag,
     /// An argument of the command line that is no flag.
     Argument,
+    /// A profile's own default.
+    Profile(Profile),
+    /// An environment variable.
+    Variable(String),
+    /// What a command printed, or the image hook answered.
+    Answer(String),
     /// A line of a file.
     File {
         /// The file as the user named it.
@@ -71,6 +78,9 @@ impl fmt::Display for Item {
             Origin::Default => write!(f, "{} (default)", self.key.name),
             Origin::Flag => write!(f, "--{}", self.key.flag),
             Origin::Argument => f.write_str(self.key.value),
+            Origin::Profile(profile) => write!(f, "{} (default of {profile})", self.key.name),
+            Origin::Variable(name) => write!(f, "{} (${name})", self.key.name),
+            Origin::Answer(who) => write!(f, "{} ({who})", self.key.name),
             Origin::File { path, line } => {
                 write!(f, "{} ({}:{line})", self.key.name, path.display())
             }
@@ -79,9 +89,20 @@ impl fmt::Display for Item {
 }
 
 /// What one source says.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Layer {
-    items: Vec<Item>,
+    said: Vec<Said>,
+}
+
+/// One thing that a source says.
+#[derive(Debug, Clone)]
+pub enum Said {
+    /// A value.
+    Value(Item),
+    /// Nothing of what lower layers say of a key counts.
+    Clear(Item),
+    /// An item of this name of a lower layer does not count (the item's text is the name).
+    Remove(Item),
 }
 
 impl Layer {
@@ -98,11 +119,34 @@ impl Layer {
 
     /// Adds one value; lists take any number of them.
     pub fn say(&mut self, key: &'static Key, text: impl Into<String>, origin: Origin) {
-        self.items.push(Item {
+        self.said.push(Said::Value(Item {
             key,
             text: text.into(),
             origin,
-        });
+        }));
+    }
+
+    /// Takes away what lower layers say of `key`.
+    pub fn clear(&mut self, key: &'static Key, origin: Origin) {
+        self.said.push(Said::Clear(Item {
+            key,
+            text: String::new(),
+            origin,
+        }));
+    }
+
+    /// Takes away the item `name` of the list `key`, whose items are `NAME=VALUE`.
+    pub fn remove(&mut self, key: &'static Key, name: String, origin: Origin) {
+        self.said.push(Said::Remove(Item {
+            key,
+            text: name,
+            origin,
+        }));
+    }
+
+    /// Everything it says, in order.
+    pub fn said(&self) -> &[Said] {
+        &self.said
     }
 }
 
@@ -117,15 +161,31 @@ pub struct Merged {
 pub fn merge(layers: impl IntoIterator<Item = Layer>) -> Merged {
     let mut merged = Merged::default();
     for (number, layer) in layers.into_iter().enumerate() {
-        for item in layer.items {
+        for said in layer.said {
+            let (Said::Value(item) | Said::Clear(item) | Said::Remove(item)) = &said;
             let slot = merged.values.entry(item.key.name).or_default();
-            if item.key.merge == Merge::Replace {
-                slot.clear();
+            match said {
+                Said::Value(item) => {
+                    if item.key.merge == Merge::Replace {
+                        slot.clear();
+                    }
+                    slot.push((number, item));
+                }
+                // What nobody wrote is what is left when what somebody wrote is cleared.
+                Said::Clear(_) => {
+                    slot.retain(|(layer, item)| *layer == number || item.origin == Origin::Default);
+                }
+                Said::Remove(gone) => slot.retain(|(_, item)| name_of(item) != gone.text),
             }
-            slot.push((number, item));
         }
     }
     merged
+}
+
+fn name_of(item: &Item) -> &str {
+    item.text
+        .split_once('=')
+        .map_or(item.text.as_str(), |(name, _)| name)
 }
 
 impl Merged {

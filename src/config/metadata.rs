@@ -5,40 +5,14 @@
 //!   image: airflow-docker-image:0.0.1
 //!   volumes: ["/data:/data:ro"]
 //!   environments: {KEY: value}
+//!   memory: 2g
 //! ```
 
-use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use nix::fcntl::OFlag;
-use serde::Deserialize;
-use serde_saphyr::{Error, MessageFormatter, Spanned, UserMessageFormatter};
-
-use super::keys;
-use super::layer::{Layer, Origin};
-use super::nearest;
+use super::layer::Layer;
+use super::{text_file, yaml};
 use crate::failure::{Failure, Result};
-
-/// No hand-written file comes near it.
-const MAX_SIZE: u64 = 1 << 20;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    docker_runtime: Option<Runtime>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Runtime {
-    image: Option<Spanned<String>>,
-    volumes: Option<Vec<Spanned<String>>>,
-    environments: Option<BTreeMap<String, Spanned<String>>>,
-}
 
 /// The layer of the metadata file beside `dag_file`; empty when there is none. The DAG file itself
 /// must exist.
@@ -52,135 +26,10 @@ pub fn read_beside(dag_file: &Path) -> Result<Layer> {
     let mut path = dag_file.as_os_str().to_owned();
     path.push(".metadata.yaml");
     let path = PathBuf::from(path);
-    match read_text(&path)? {
-        Some(text) => parse(&text, path),
+    match text_file::read(&path)? {
+        Some(text) => yaml::layer(&text, path),
         None => Ok(Layer::default()),
     }
-}
-
-fn read_text(path: &Path) -> Result<Option<String>> {
-    let fail = |why: String| Failure::usage(format!("cannot read {}", path.display())).because(why);
-    // Non-blocking: opening a FIFO without a writer would wait for ever.
-    let open = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(path);
-    let file = match open {
-        Ok(file) => file,
-        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(why) => return Err(fail(why.to_string())),
-    };
-    if !file
-        .metadata()
-        .map_err(|why| fail(why.to_string()))?
-        .is_file()
-    {
-        return Err(fail("it is not a regular file".into()));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_SIZE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|why| fail(why.to_string()))?;
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(fail("it is larger than 1 MiB".into()));
-    }
-    let text = String::from_utf8(bytes);
-    text.map(Some).map_err(|why| {
-        fail(format!(
-            "it is not UTF-8 at byte {}",
-            why.utf8_error().valid_up_to()
-        ))
-    })
-}
-
-/// The YAML reader's errors are written for programmers; these are the ones that people make.
-fn refuse(path: &Path, error: &serde_saphyr::Error) -> Failure {
-    let place = error.location().map_or_else(String::new, |location| {
-        format!(":{}:{}", location.line(), location.column())
-    });
-    let what = format!("invalid metadata file {}{place}", path.display());
-    let failure = |why: String| Failure::usage(what).because(why);
-    match error {
-        Error::SerdeUnknownField {
-            field, expected, ..
-        } => unknown_key(failure(format!("unknown key {field:?}")), field, expected),
-        Error::DuplicateMappingKey { key, .. } => {
-            let key = key.as_deref().unwrap_or_default();
-            failure(format!("the key {key:?} is given twice"))
-        }
-        Error::NullIntoString { .. } => {
-            failure("a value is missing".into()).hint("an empty text is written \"\"")
-        }
-        Error::MultipleDocuments { .. } => failure("there is more than one document in it".into()),
-        Error::RecursiveReferencesRequireWeakTypes { .. } => {
-            failure("an alias stands inside what it refers to".into())
-        }
-        Error::Unexpected { expected, .. } => failure(match *expected {
-            "mapping start" => "a mapping (KEY: VALUE) is needed here".into(),
-            "sequence start" => "a list (- ITEM, or [ITEM, ITEM]) is needed here".into(),
-            "string scalar" => "a single text or number is needed here".into(),
-            other => format!("{other} is needed here"),
-        }),
-        other => failure(UserMessageFormatter.format_message(other).into_owned()),
-    }
-}
-
-fn unknown_key(failure: Failure, unknown: &str, known: &[&str]) -> Failure {
-    if let Some(key) = keys::find(unknown) {
-        return failure.hint(format!(
-            "this version takes {} from a metadata file; --{} sets {unknown} on the command line",
-            known.join(", "),
-            key.flag
-        ));
-    }
-    match nearest(unknown, known.iter().copied()) {
-        Some(name) => failure.hint(format!("did you mean {name}?")),
-        None => failure.hint(format!("known here: {}", known.join(", "))),
-    }
-}
-
-fn parse(text: &str, path: PathBuf) -> Result<Layer> {
-    let document: Document =
-        serde_saphyr::from_str(text).map_err(|why| refuse(&path, why.without_snippet()))?;
-    let path = Arc::new(path);
-    let mut layer = Layer::default();
-    let mut say = |name: &str, text: String, line: u64| {
-        if let Some(key) = keys::find(name) {
-            layer.say(
-                key,
-                text,
-                Origin::File {
-                    path: path.clone(),
-                    line,
-                },
-            );
-        }
-    };
-    let Some(runtime) = document.docker_runtime else {
-        return Ok(layer);
-    };
-    if let Some(image) = runtime.image {
-        say("image", image.value, image.referenced.line());
-    }
-    for volume in runtime.volumes.into_iter().flatten() {
-        say("volumes", volume.value, volume.referenced.line());
-    }
-    for (name, value) in runtime.environments.into_iter().flatten() {
-        if name.is_empty() || name.contains(['=', '\0']) {
-            let line = value.referenced.line();
-            return Err(Failure::usage(format!(
-                "invalid name {name:?} in environments ({}:{line})",
-                path.display()
-            ))
-            .because("the name of a variable is not empty and has no '=' in it"));
-        }
-        say(
-            "environments",
-            format!("{name}={}", value.value),
-            value.referenced.line(),
-        );
-    }
-    Ok(layer)
 }
 
 #[cfg(test)]
@@ -190,7 +39,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> Result<super::super::Merged> {
-        parse(text, "d.py.metadata.yaml".into()).map(|layer| merge([layer]))
+        yaml::layer(text, "d.py.metadata.yaml".into()).map(|layer| merge([layer]))
     }
 
     #[test]

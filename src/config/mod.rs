@@ -5,15 +5,24 @@
 //! every text once into a type, and an error there names the origin. No containerd, no decisions
 //! that need the image or the host.
 
+pub mod airflow_cfg;
+pub mod ceilings;
 pub mod env_file;
 pub mod keys;
 pub mod layer;
 pub mod metadata;
 mod nearest;
+mod pattern;
+pub mod profile;
 pub mod settings;
+pub mod sources;
+mod text_file;
 pub mod values;
+mod yaml;
 
-pub use keys::{Key, Merge, Shape};
+pub use keys::{Author, Key, Merge, Shape};
 pub use layer::{Item, Layer, Merged, Origin, merge};
 pub use nearest::nearest;
+pub use profile::Profile;
 pub use settings::Settings;
+pub use sources::{Collected, Sources};

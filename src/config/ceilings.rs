@@ -1,0 +1,328 @@
+//! What the author of a DAG may set in a metadata file, and up to where.
+//!
+//! The operator's consent is `[docker_runtime_ceilings]` in airflow.cfg:
+//!
+//! ```ini
+//! ALLOWED_KEYS = devices, cap_add            ; keys that give power over the host
+//! ALLOWED_IMAGES = registry.example/team/*   ; any image, when empty
+//! ALLOWED_VOLUME_PREFIXES = /data, /mnt/in   ; no host path, when empty
+//! MAX_MEMORY = 8g                            ; and MAX_ of every key that is a quantity
+//! ```
+//!
+//! A refusal names the key, the file and line, and the setting that would allow it. Which rule a key
+//! has is in `runtime-specs/keys.yaml`.
+
+use std::path::{Path, PathBuf};
+
+use super::airflow_cfg::AirflowConfig;
+use super::keys::{Author, KEYS, Key};
+use super::layer::{Item, Layer, Merged, Said};
+use super::pattern::matches;
+use super::sources::aip_image;
+use super::values::{
+    Bytes, Cpus, MountSource, PidsLimit, SecurityOption, SwapLimit, duration, parse_mount,
+    parse_volume,
+};
+use crate::failure::{Failure, Result};
+use crate::image::Wanted;
+use crate::spec::base::Base;
+use crate::spec::capabilities::CapabilityName;
+
+/// The section of airflow.cfg.
+pub const SECTION: &str = "docker_runtime_ceilings";
+
+/// What the operator allows.
+#[derive(Debug, Default)]
+pub struct Ceilings {
+    keys: Vec<String>,
+    images: Vec<String>,
+    prefixes: Vec<PathBuf>,
+    /// By the name of the key.
+    maxima: Vec<(String, String)>,
+}
+
+impl Ceilings {
+    /// Reads them; without the section nothing is allowed that needs consent.
+    pub fn read(config: &AirflowConfig, warnings: &mut Vec<String>) -> Result<Self> {
+        let mut ceilings = Self::default();
+        for (name, value) in config.section(SECTION) {
+            let value = value?;
+            let list = || {
+                value
+                    .text
+                    .split([',', '\n'])
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty())
+            };
+            match name.as_str() {
+                "allowed_keys" => ceilings.keys = list().map(str::to_lowercase).collect(),
+                "allowed_images" => ceilings.images = list().map(str::to_owned).collect(),
+                "allowed_volume_prefixes" => {
+                    ceilings.prefixes = list().map(PathBuf::from).collect()
+                }
+                other => match other.strip_prefix("max_").and_then(super::keys::find) {
+                    Some(key) if key.author == Author::Maximum => {
+                        let text = value.text.trim();
+                        if !text.is_empty() {
+                            quantity(key, text).map_err(|why| value.refuse(&why))?;
+                            ceilings.maxima.push((key.name.to_owned(), text.to_owned()));
+                        }
+                    }
+                    _ => warnings.push(format!("{value} is no ceiling")),
+                },
+            }
+        }
+        if let Some(unknown) = ceilings
+            .keys
+            .iter()
+            .find(|name| super::keys::find(name).is_none())
+        {
+            return Err(Failure::usage(format!(
+                "[{SECTION}] ALLOWED_KEYS names {unknown:?}, which is no runtime key"
+            )));
+        }
+        Ok(ceilings)
+    }
+
+    /// Refuses the first thing in `author` that is beyond the ceilings.
+    pub fn check(&self, author: &Layer, operator: &Merged) -> Result<()> {
+        for said in author.said() {
+            let (Said::Value(item) | Said::Clear(item) | Said::Remove(item)) = said;
+            if self.keys.iter().any(|name| name == item.key.name) {
+                continue;
+            }
+            match said {
+                Said::Value(item) => self.check_value(item)?,
+                Said::Clear(item) => self.check_clear(item, operator)?,
+                Said::Remove(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check_value(&self, item: &Item) -> Result<()> {
+        let text = item.text.trim();
+        let on = !matches!(
+            text.to_ascii_lowercase().as_str(),
+            "false" | "f" | "0" | "no" | "off"
+        );
+        let fine = match item.key.author {
+            Author::Free | Author::Image | Author::User => true,
+            Author::Consent => false,
+            Author::OnIsFree => on,
+            Author::OffIsFree => !on,
+            Author::PrivateMode => matches!(text, "" | "none" | "private"),
+            Author::Maximum => return self.check_maximum(item),
+            Author::HostPaths => return self.check_mount(item),
+            Author::Capabilities => item.key.name == "cap_drop" || is_default_capability(text),
+            Author::SecurityOptions => {
+                matches!(text.parse(), Ok(SecurityOption::NoNewPrivileges(true)))
+            }
+            Author::Variables => text.contains('='),
+        };
+        if fine {
+            Ok(())
+        } else {
+            Err(self.needs_consent(item))
+        }
+    }
+
+    /// Clearing takes a restriction of the operator's away where the key is one.
+    fn check_clear(&self, item: &Item, operator: &Merged) -> Result<()> {
+        let set = operator.one(item.key.name).is_some();
+        let restriction = match item.key.author {
+            Author::Maximum => self.maximum(item.key).is_some(),
+            Author::Capabilities | Author::SecurityOptions | Author::Consent => set,
+            _ => false,
+        };
+        if restriction {
+            Err(self.needs_consent(item))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn maximum(&self, key: &Key) -> Option<&str> {
+        self.maxima
+            .iter()
+            .find(|(name, _)| name == key.name)
+            .map(|(_, text)| text.as_str())
+    }
+
+    fn check_maximum(&self, item: &Item) -> Result<()> {
+        let Some(maximum) = self.maximum(item.key) else {
+            return Ok(());
+        };
+        let asked = quantity(item.key, &item.text).map_err(|why| item.refuse(why))?;
+        let limit = quantity(item.key, maximum).map_err(|why| item.refuse(why))?;
+        if asked <= limit {
+            return Ok(());
+        }
+        let setting = format!("MAX_{}", item.key.name.to_uppercase());
+        Err(item
+            .refuse(format!("it is above the operator's {setting} = {maximum}"))
+            .hint(format!(
+                "the operator can raise {setting} in [{SECTION}] of airflow.cfg"
+            )))
+    }
+
+    fn check_mount(&self, item: &Item) -> Result<()> {
+        let parse = if item.key.name == "mounts" {
+            parse_mount
+        } else {
+            parse_volume
+        };
+        let mount = parse(&item.text).map_err(|why| item.refuse(why))?;
+        let MountSource::Bind { host, .. } = &mount.source else {
+            return Ok(());
+        };
+        if mount
+            .options
+            .iter()
+            .any(|option| option.ends_with("shared"))
+        {
+            return Err(item
+                .refuse("shared propagation would change the host's mounts")
+                .hint(self.hint(item.key)));
+        }
+        // Where the path really leads: a link in it may lead out of what is allowed.
+        let real =
+            real_path(host).ok_or_else(|| item.refuse("the host path cannot be followed"))?;
+        let below =
+            |prefix: &PathBuf| real_path(prefix).is_some_and(|prefix| real.starts_with(prefix));
+        if self.prefixes.iter().any(below) {
+            return Ok(());
+        }
+        Err(item
+            .refuse(format!(
+                "{} is not below a path that the operator allows",
+                real.display()
+            ))
+            .hint(format!(
+                "the operator can add it to ALLOWED_VOLUME_PREFIXES in [{SECTION}] of airflow.cfg"
+            )))
+    }
+
+    /// Refuses a final image that no pattern of the operator's allows; the author can name one in more
+    /// than one key.
+    pub fn check_image(&self, merged: &Merged) -> Result<()> {
+        let consented = self.keys.iter().any(|name| name == "image");
+        let Some((image, item)) = final_image(merged) else {
+            return Ok(());
+        };
+        if self.images.is_empty() || consented {
+            return Ok(());
+        }
+        let names = image.parse::<Wanted>().ok();
+        let reference = names.as_ref().and_then(Wanted::reference);
+        // An id names no repository, so no pattern can allow it.
+        let spellings = reference
+            .map(|name| [name.to_string(), name.familiar()])
+            .unwrap_or_default();
+        let allowed = self
+            .images
+            .iter()
+            .any(|pattern| spellings.iter().any(|name| matches(pattern, name)));
+        if allowed {
+            return Ok(());
+        }
+        Err(item
+            .refuse("no pattern of the operator's allows this image")
+            .hint(format!(
+                "the operator can add one to ALLOWED_IMAGES in [{SECTION}] of airflow.cfg"
+            )))
+    }
+
+    /// Whether a payload of this author's must not be root: the operator chose another user. Whether a
+    /// name is root's is known only once the image can be read.
+    pub fn forbid_root(&self, operator: &Merged) -> bool {
+        let consented = self.keys.iter().any(|name| name == "run_as_user");
+        let chosen = operator.one("run_as_user").map(|item| item.text.as_str());
+        let root = |user: &str| {
+            let name = user.split(':').next().unwrap_or_default();
+            name == "root" || name.parse() == Ok(0)
+        };
+        !consented && chosen.is_some_and(|user| !root(user))
+    }
+
+    fn needs_consent(&self, item: &Item) -> Failure {
+        item.refuse("a metadata file may set it only with the operator's consent")
+            .hint(self.hint(item.key))
+    }
+
+    fn hint(&self, key: &Key) -> String {
+        format!(
+            "the operator can add {} to ALLOWED_KEYS in [{SECTION}] of airflow.cfg",
+            key.name
+        )
+    }
+}
+
+/// The image that counts, and the value that names it.
+pub fn final_image(merged: &Merged) -> Option<(String, &Item)> {
+    match merged.one("image") {
+        Some(item) => Some((item.text.clone(), item)),
+        None => Some((aip_image(merged)?, merged.one("container_repository")?)),
+    }
+}
+
+fn is_default_capability(text: &str) -> bool {
+    match text.parse() {
+        Ok(CapabilityName::One(capability)) => Base::builtin().capabilities.contains(&capability),
+        _ => false,
+    }
+}
+
+/// A quantity as a number that can be compared; what means "unlimited" is infinite.
+fn quantity(key: &Key, text: &str) -> Result<f64, String> {
+    let unlimited_at_zero = |number: f64| if number == 0.0 { f64::INFINITY } else { number };
+    // Far below 2^53, or rounding does not matter beside a maximum.
+    #[allow(clippy::cast_precision_loss)]
+    let number = |number: u64| number as f64;
+    let why = |why: super::values::Invalid| why.to_string();
+    Ok(match key.name {
+        "cpus" => number(text.parse::<Cpus>().map_err(why)?.thousandths),
+        "pids_limit" => match text.parse::<PidsLimit>().map_err(why)? {
+            PidsLimit::Unlimited => f64::INFINITY,
+            PidsLimit::Most(most) => number(u64::from(most)),
+        },
+        "timeout" | "stop_timeout" => duration(text).map_err(why)?.as_secs_f64(),
+        "memory_swap" => match text.parse::<SwapLimit>().map_err(why)? {
+            SwapLimit::Unlimited => f64::INFINITY,
+            SwapLimit::Total(bytes) => unlimited_at_zero(number(bytes.0)),
+        },
+        _ => unlimited_at_zero(number(text.parse::<Bytes>().map_err(why)?.0)),
+    })
+}
+
+/// The path with every link followed; what does not exist yet is taken below what does.
+fn real_path(path: &Path) -> Option<PathBuf> {
+    let mut missing = Vec::new();
+    let mut known = path.to_owned();
+    loop {
+        match known.canonicalize() {
+            Ok(real) => {
+                return Some(
+                    missing
+                        .iter()
+                        .rev()
+                        .fold(real, |path, name| path.join(name)),
+                );
+            }
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
+                // A dangling link may lead anywhere once its target is made; `..` has no name.
+                if known.symlink_metadata().is_ok() {
+                    return None;
+                }
+                missing.push(known.file_name()?.to_owned());
+                known.pop();
+            }
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Every key that has a maximum, for documentation.
+pub fn quantities() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(|key| key.author == Author::Maximum)
+}
