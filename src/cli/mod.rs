@@ -11,6 +11,7 @@ mod run;
 mod settings;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -73,7 +74,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
     let globals = Globals::of(&matches)?;
     if matches.subcommand_name() != Some("doctor") {
         for left in reap::dead_owners(&globals.state).await? {
-            eprintln!("airtight: {left}");
+            say(&format!("airtight: {left}"));
         }
     }
     match matches.subcommand() {
@@ -92,15 +93,20 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
 
 /// Prints a failure and what can be done about it, on stderr.
 pub fn print_failure(failure: &Failure) {
-    eprintln!("airtight: {failure}");
+    say(&format!("airtight: {failure}"));
     for hint in failure.hints() {
-        eprintln!("  hint: {hint}");
+        say(&format!("  hint: {hint}"));
     }
+}
+
+/// One line on stderr. One that cannot be written is no reason to fall over: `eprintln!` would panic.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn warn(warnings: &[String]) {
     for warning in warnings {
-        eprintln!("airtight: warning: {warning}");
+        say(&format!("airtight: warning: {warning}"));
     }
 }
 
