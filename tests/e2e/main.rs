@@ -4,5 +4,8 @@
 //! subpath of its own, and a ledger of everything in them, which must be the same after the test as
 //! before.
 
+mod exit_codes;
 mod first;
+mod stop;
+mod streams;
 mod support;

@@ -3,6 +3,8 @@
 pub mod ledger;
 mod output;
 pub mod processes;
+pub mod runs;
+pub mod terminal;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ledger::Ledger;
 pub use output::Output;
+pub use runs::Run;
 use tempfile::TempDir;
 
 /// One test's part of the machine. Dropping it checks that the ledger is the same as before.

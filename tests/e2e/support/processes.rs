@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// How long anything in a test may take before it counts as hanging.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// Between two looks, so that what is waited for gets the processor.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// The processes of this host that are in a cgroup below `subpath`.
 pub fn below(subpath: &str) -> Vec<i32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
@@ -26,6 +29,6 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < LIMIT, "waited in vain until {what}");
-        std::thread::yield_now();
+        std::thread::sleep(PAUSE);
     }
 }
