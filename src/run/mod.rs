@@ -14,6 +14,7 @@ mod progress;
 pub mod record;
 mod rootfs;
 mod runc;
+mod shim;
 mod signals;
 pub mod state;
 mod stdio;
