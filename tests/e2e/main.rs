@@ -6,6 +6,7 @@
 
 mod exit_codes;
 mod first;
+mod killed;
 mod stop;
 mod streams;
 mod support;

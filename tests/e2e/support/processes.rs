@@ -3,6 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 /// How long anything in a test may take before it counts as hanging.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -21,6 +24,17 @@ fn is_below(pid: i32, subpath: &str) -> bool {
     let alive = fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|text| !text.is_empty());
     let path = format!("/{subpath}/");
     alive && cgroups.lines().any(|line| line.contains(&path))
+}
+
+/// What process `pid` calls itself.
+pub fn name(pid: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end().to_owned()
+}
+
+/// Sends a signal to a process that may be gone.
+pub fn signal(pid: i32, signal: Signal) {
+    let _ = kill(Pid::from_raw(pid), signal);
 }
 
 /// Waits until `done`, looking again and again; panics when it takes too long.
