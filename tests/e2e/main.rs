@@ -7,11 +7,15 @@
 mod capabilities;
 mod devices;
 mod environment;
+mod exit_codes;
 mod first;
 mod identity;
 mod kernel_files;
+mod killed;
 mod mounts;
 mod process;
+mod stop;
+mod streams;
 mod support;
 mod users;
 mod volumes;
