@@ -24,16 +24,19 @@ pub enum Kind {
     CommandNotFound,
     /// The payload's command exists but cannot be executed (exit code 126).
     CommandNotExecutable,
+    /// A signal with this number told us to end before we were done.
+    Interrupted(i32),
 }
 
 impl Kind {
-    /// What the process exits with, as docker's users expect it: 127 and 126 for the command itself,
-    /// 125 for everything else (design.md, "Outcomes and exit codes").
+    /// What a run exits with, as docker's users expect it: 127 and 126 for the command itself, 125 for
+    /// everything else (design.md, "Outcomes and exit codes").
     pub fn exit_code(self) -> i32 {
         match self {
             Self::CommandNotFound => 127,
             Self::CommandNotExecutable => 126,
             Self::Usage | Self::Host | Self::Containerd | Self::Image => 125,
+            Self::Interrupted(signal) => 128 + signal,
         }
     }
 }
@@ -82,6 +85,16 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// The same failure with other words for what was attempted; the cause and the hints stay.
+    pub fn reworded(self, what: impl Into<String>) -> Self {
+        let why = self.why.or_else(|| Some(self.what.into()));
+        Self {
+            what: what.into(),
+            why,
+            ..self
+        }
     }
 
     /// The kind, for the exit code.
@@ -145,5 +158,20 @@ mod tests {
         let failure = Failure::usage("invalid value").because(inner);
         assert_eq!(failure.hints(), ["did you mean KILL?"]);
         assert_eq!(failure.to_string(), "invalid value: unknown capability");
+    }
+
+    #[test]
+    fn a_reworded_failure_keeps_its_cause_and_hints() {
+        let inner = Failure::usage("invalid user \"-1\"").because("no such id");
+        let failure = inner.hint("use 0").reworded("invalid value for --user");
+        assert_eq!(
+            (failure.to_string().as_str(), failure.hints()),
+            (
+                "invalid value for --user: no such id",
+                &["use 0".to_owned()][..]
+            )
+        );
+        let plain = Failure::usage("unknown capability").reworded("invalid value");
+        assert_eq!(plain.to_string(), "invalid value: unknown capability");
     }
 }

@@ -3,19 +3,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::builder::ValueParser;
+use clap::{Arg, ArgMatches, Command};
 
 use super::{Globals, settings};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::run::preview::Preview;
 use crate::spec::{self, Places};
 
+/// Paragraphs in one line each: clap wraps them to the terminal.
 const AFTER: &str = "\
 Example:
   airtight bundle -o /tmp/b busybox echo hello && runc run --bundle /tmp/b hello
 
-The bundle has no owner and so no init: its payload is PID 1, gets the descriptors of the runtime, and
---timeout, --stop-timeout and --pass-fd mean nothing to it.";
+The bundle has no owner and so no init: its payload is PID 1 and gets the descriptors of the runtime. --timeout, --stop-timeout and --pass-fd mean nothing to it.
+
+Exit codes: 0, or 125.";
 
 /// The definition of the verb.
 pub fn command() -> Command {
@@ -23,7 +26,8 @@ pub fn command() -> Command {
         .about("Writes an OCI bundle (config.json and rootfs) that runc executes")
         .override_usage("airtight bundle -o DIR [FLAGS] IMAGE [COMMAND...]")
         .disable_help_flag(true)
-        .after_help(AFTER)
+        .after_help(AFTER);
+    settings::add_flags(command)
         .next_help_heading("Output")
         .arg(
             Arg::new("output")
@@ -31,23 +35,18 @@ pub fn command() -> Command {
                 .short('o')
                 .value_name("DIR")
                 .required(true)
+                .value_parser(ValueParser::path_buf())
                 .help("The bundle: a directory that does not exist yet, or is empty"),
         )
-        .arg(
-            Arg::new("help")
-                .long("help")
-                .action(ArgAction::Help)
-                .help("Prints this"),
-        );
-    settings::add_flags(command)
+        .arg(settings::help_flag())
 }
 
 /// Writes it; a bundle that fails half-way is removed.
 pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
     // clap requires the flag.
     let dir = matches
-        .get_one::<String>("output")
-        .map(PathBuf::from)
+        .get_one::<PathBuf>("output")
+        .cloned()
         .unwrap_or_default();
     let (_, image, plan) = super::run::plan(matches, globals).await?;
     super::warn(&plan.warnings);
@@ -81,7 +80,9 @@ async fn write(preview: Preview<'_>, dir: &Path) -> Result<()> {
     fs::create_dir(&view).or_fail(Kind::Host, cannot)?;
     let spec = preview.copy(&dir.join("rootfs"), view.clone()).await?;
     fs::remove_dir(&view).or_fail(Kind::Host, cannot)?;
-    let json = serde_json::to_vec_pretty(&spec).or_fail(Kind::Host, cannot)?;
+    let mut json =
+        serde_json::to_vec_pretty(&spec::stable_json(&spec)?).or_fail(Kind::Host, cannot)?;
+    json.push(b'\n');
     fs::write(dir.join("config.json"), json).or_fail(Kind::Host, cannot)
 }
 

@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::Globals;
 use super::out::{self, Format};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
@@ -25,7 +26,7 @@ use show::ProgressLine;
 /// The verb's definition.
 pub fn command() -> Command {
     Command::new("image")
-        .about("Import, list and remove images")
+        .about("Imports, lists and removes images")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(import_command())
@@ -35,7 +36,7 @@ pub fn command() -> Command {
 
 fn import_command() -> Command {
     Command::new("import")
-        .about("Import the images of an OCI archive or a `docker save` archive")
+        .about("Imports the images of an OCI archive or a `docker save` archive")
         .after_help(
             "An archive is plain or compressed with gzip. One that is compressed, or comes from a \
              pipe, is first copied into a file without a name in the directory $TMPDIR (/var/tmp \
@@ -59,14 +60,14 @@ fn import_command() -> Command {
                 .long("tag")
                 .short('t')
                 .value_name("NAME")
-                .help("Call the image NAME, whatever the archive calls it")
+                .help("Calls the image NAME, whatever the archive calls it")
                 .value_parser(|text: &str| text.parse::<Reference>()),
         )
         .arg(
             Arg::new("no-unpack")
                 .long("no-unpack")
                 .action(ArgAction::SetTrue)
-                .help("Leave unpacking to the first run"),
+                .help("Leaves unpacking to the first run"),
         )
         .arg(
             Arg::new("snapshotter")
@@ -82,7 +83,7 @@ fn import_command() -> Command {
 fn ls_command() -> Command {
     Command::new("ls")
         .visible_alias("list")
-        .about("List images")
+        .about("Lists images")
         .after_help(
             "SIZE is what manifest, configuration and (mostly compressed) layers take in \
              containerd's content store. An image that cannot be used, because some of it is \
@@ -96,14 +97,14 @@ fn ls_command() -> Command {
                 .short('q')
                 .action(ArgAction::SetTrue)
                 .conflicts_with("format")
-                .help("Print ids only"),
+                .help("Prints ids only"),
         )
 }
 
 fn rm_command() -> Command {
     Command::new("rm")
         .visible_alias("remove")
-        .about("Remove images")
+        .about("Removes images")
         .after_help(
             "Content and snapshots that no other image and no container needs are gone when the \
              command returns.\n\n\
@@ -129,7 +130,9 @@ fn rm_command() -> Command {
 }
 
 /// Runs the subcommand in `matches`, which are those of [`command`].
-pub async fn run(matches: &ArgMatches, client: &Client) -> Result<()> {
+pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
+    let client = &globals.client;
+    globals.reach_containerd().await?;
     match matches.subcommand() {
         Some(("import", matches)) => run_import(matches, client).await,
         Some(("ls", matches)) => run_ls(matches, client).await,
@@ -171,7 +174,10 @@ async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
 
 /// Comes true with the first signal that asks us to end.
 async fn interrupted() -> Failure {
-    let failure = || Failure::host("the import was interrupted");
+    let failure = |kind: SignalKind| {
+        let kind = Kind::Interrupted(kind.as_raw_value());
+        Failure::new(kind, "the import was interrupted")
+    };
     let kinds = [
         SignalKind::interrupt(),
         SignalKind::terminate(),
@@ -182,9 +188,9 @@ async fn interrupted() -> Failure {
         return std::future::pending().await;
     };
     tokio::select! {
-        _ = interrupt.recv() => failure(),
-        _ = terminate.recv() => failure(),
-        _ = hangup.recv() => failure(),
+        _ = interrupt.recv() => failure(SignalKind::interrupt()),
+        _ = terminate.recv() => failure(SignalKind::terminate()),
+        _ = hangup.recv() => failure(SignalKind::hangup()),
     }
 }
 
@@ -234,7 +240,14 @@ fn one_of(mut failures: Vec<Failure>, tried: usize) -> Result<()> {
             let kind = failures.first().map_or(Kind::Image, Failure::kind);
             let reasons: Vec<String> = failures.iter().map(Failure::to_string).collect();
             let what = format!("cannot remove {failed} of {tried} images");
-            Err(Failure::new(kind, what).because(reasons.join("; ")))
+            let hints = failures.iter().flat_map(Failure::hints);
+            let mut all = Failure::new(kind, what).because(reasons.join("; "));
+            for hint in hints {
+                if !all.hints().contains(hint) {
+                    all = all.hint(hint.clone());
+                }
+            }
+            Err(all)
         }
     }
 }

@@ -3,21 +3,25 @@
 //! Nothing here decides anything about containers.
 
 mod bundle;
+mod docker_flags;
 mod doctor;
 pub mod human;
 mod image;
 pub mod out;
 mod run;
 mod settings;
+mod usage;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::containerd::{self, Client};
-use crate::failure::{Failure, Result};
+use crate::failure::{Context, Failure, Kind, Result};
+use crate::id::ContainerId;
 use crate::reap;
 use crate::run::Connection;
 use crate::run::state::{self, State};
@@ -31,16 +35,23 @@ Runs one task in one sealed container, by talking to containerd directly: no doc
 When the task ends, or airtight does, of whatever cause, everything inside is dead and nothing is left behind.";
 const AFTER: &str = "\
 Examples:
-  airtight doctor                                   what this host has and lacks
-  airtight image import busybox.tar                 an archive of docker save or OCI layout
-  airtight run busybox echo hello                   one task
-  airtight run -it --rm busybox sh                  a shell
+  airtight doctor                            what this host has and lacks
+  airtight image import busybox.tar          of docker save, or OCI layout
+  airtight run busybox echo hello            one task
+  airtight run -it --rm busybox sh           a shell
   airtight run -m 512m --timeout 1h -v /data:/data:ro IMAGE python3 /data/task.py
-  airtight run --dag-file dags/etl.py python3 etl.py   image and volumes from dags/etl.py.metadata.yaml
+  airtight run --dag-file dags/etl.py python3 /dags/etl.py
+                                             image from dags/etl.py.metadata.yaml
 
-Exit codes of run: the payload's own; 125 airtight or containerd failed; 126 the command cannot be
-executed; 127 it was not found; 124 the time limit passed; 128+n killed by signal n (137 also for
-memory: --verbose and --verdict say which).";
+Exit codes of run:
+  the payload's own, or
+  124      the time limit passed
+  125      airtight or containerd failed, or the command line is wrong
+  126      the command cannot be executed
+  127      the command was not found
+  128+n    killed by signal n; 137 also for memory: --verdict says which
+
+Exit codes of the other verbs: 0, or 1 failed (125 for bundle), 125 the command line is wrong, 128+n ended by signal n.";
 
 /// The whole command line.
 pub fn command() -> Command {
@@ -51,7 +62,6 @@ pub fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .disable_help_subcommand(true)
         .args(global_flags())
         .subcommand(run::command())
         .subcommand(bundle::command())
@@ -59,34 +69,106 @@ pub fn command() -> Command {
         .subcommand(doctor::command())
 }
 
+/// A command that came to nothing.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub failure: Failure,
+    /// Whose exit code it will be.
+    pub codes: Codes,
+}
+
+/// Which exit codes a verb has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codes {
+    /// docker run's: the small numbers are the payload's.
+    Run,
+    /// docker's for everything else: 1, and 125 for a command line that is wrong.
+    Plain,
+}
+
+impl Failed {
+    /// The exit code (design.md, "Outcomes and exit codes").
+    pub fn exit_code(&self) -> u8 {
+        let code = match (self.codes, self.failure.kind()) {
+            (Codes::Plain, Kind::Usage | Kind::Interrupted(_)) | (Codes::Run, _) => {
+                self.failure.kind().exit_code()
+            }
+            (Codes::Plain, _) => 1,
+        };
+        // Every kind's code is a byte.
+        u8::try_from(code).unwrap_or(125)
+    }
+}
+
 /// Does what `args` say. The error is for the caller to print.
-pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
-    let matches = match command().try_get_matches_from(args) {
+pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failed> {
+    let matches = match parse(args.into_iter().collect()) {
         Ok(matches) => matches,
-        // Help and version go to stdout and are a success; a mistake goes to stderr and is ours, 125.
-        Err(error) => {
-            // A closed terminal is no reason for another message.
-            let _ = error.print();
-            return Ok(ExitCode::from(if error.use_stderr() { 125 } else { 0 }));
-        }
+        Err(done) => return done,
     };
-    let globals = Globals::of(&matches)?;
-    if matches.subcommand_name() != Some("doctor") {
-        for left in reap::dead_owners(&globals.state).await? {
-            eprintln!("airtight: {left}");
+    let codes = match matches.subcommand_name() {
+        Some("run" | "bundle") => Codes::Run,
+        _ => Codes::Plain,
+    };
+    let done = verb(&matches).await;
+    done.map_err(|failure| Failed { failure, codes })
+}
+
+fn parse(args: Vec<OsString>) -> Result<ArgMatches, Result<ExitCode, Failed>> {
+    let mut command = command();
+    let error = match command.try_get_matches_from_mut(&args) {
+        Ok(matches) => return Ok(matches),
+        Err(error) => error,
+    };
+    Err(match usage::refusal(&error, &mut command, &args) {
+        usage::Refusal::Asked => {
+            // A closed terminal is no reason for another message. clap leaves colours out where
+            // nobody sees them.
+            let _ = error.print();
+            Ok(ExitCode::SUCCESS)
         }
+        usage::Refusal::NoVerb(help) => {
+            eprintln!("{help}");
+            Ok(ExitCode::from(125))
+        }
+        usage::Refusal::Wrong(failure) => Err(Failed {
+            failure,
+            codes: Codes::Run,
+        }),
+    })
+}
+
+async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
+    let globals = Globals::of(matches)?;
+    if let Some(("doctor", matches)) = matches.subcommand() {
+        return doctor::run(matches, &globals).await;
+    }
+    must_be_root()?;
+    for left in reap::dead_owners(&globals.state).await? {
+        eprintln!("airtight: {left}");
     }
     match matches.subcommand() {
         Some(("run", matches)) => run::run(matches, &globals).await,
         Some(("bundle", matches)) => bundle::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),
-        Some(("image", matches)) => image::run(matches, &globals.client)
+        Some(("image", matches)) => image::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),
-        Some(("doctor", matches)) => doctor::run(matches, &globals).await,
         // clap lets no other through.
-        _ => Err(Failure::usage("no such command")),
+        _ => Err(Failure::usage("no such verb")),
+    }
+}
+
+/// Mounts, cgroups and containerd's socket are root's; without this the first of many system calls
+/// would say so.
+fn must_be_root() -> Result<()> {
+    match nix::unistd::geteuid() {
+        user if user.is_root() => Ok(()),
+        user => Err(Failure::host("only root can do this")
+            .because(format!("this is user {user}"))
+            .hint("sudo airtight …, or a systemd unit without User=")),
     }
 }
 
@@ -116,52 +198,131 @@ pub struct Globals {
 
 impl Globals {
     fn of(matches: &ArgMatches) -> Result<Self> {
-        let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
         let connection = Connection {
-            address: text("address"),
-            namespace: text("namespace"),
+            address: global(matches, "address"),
+            namespace: namespace(global(matches, "namespace"))?,
         };
         Ok(Self {
             client: Client::new(&connection.address, &connection.namespace)?,
-            connection,
             state: State::new(
-                PathBuf::from(text("state-dir")),
-                PathBuf::from(text("data-dir")),
+                directory(matches, "state-dir")?,
+                directory(matches, "data-dir")?,
             ),
+            connection,
         })
+    }
+
+    /// Says at once and clearly when there is no containerd; the first call would speak of its object.
+    async fn reach_containerd(&self) -> Result<()> {
+        containerd::reach(&self.connection.address).await
     }
 }
 
-fn global_flags() -> [Arg; 4] {
-    let flag = |name: &'static str, variable: &'static str, default: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .env(variable)
-            .default_value(default)
+/// The value of a global flag; an empty variable is as good as none.
+fn global(matches: &ArgMatches, name: &str) -> String {
+    let text = matches.get_one::<String>(name).cloned().unwrap_or_default();
+    let from_variable = matches.value_source(name) == Some(ValueSource::EnvVariable);
+    let default = GLOBALS.iter().find(|global| global.name == name);
+    match default {
+        Some(global) if text.is_empty() && from_variable => global.default.to_owned(),
+        _ => text,
+    }
+}
+
+/// containerd's rule for names of namespaces is its rule for ids.
+fn namespace(text: String) -> Result<String> {
+    match text.parse::<ContainerId>() {
+        Ok(_) => Ok(text),
+        Err(why) => Err(why.reworded(format!("invalid containerd namespace {text:?}"))),
+    }
+}
+
+/// Paths of these directories end up in specs and records, which outlive our working directory.
+fn directory(matches: &ArgMatches, name: &str) -> Result<PathBuf> {
+    let text = global(matches, name);
+    if text.is_empty() {
+        return Err(Failure::usage(format!("--{name} needs a directory")));
+    }
+    std::path::absolute(&text).or_fail(Kind::Usage, || {
+        format!("invalid value {text:?} for --{name}")
+    })
+}
+
+/// A flag that every verb takes.
+struct Global {
+    name: &'static str,
+    variable: &'static str,
+    default: &'static str,
+    value: &'static str,
+    help: &'static str,
+}
+
+const GLOBALS: [Global; 4] = [
+    Global {
+        name: "address",
+        variable: "CONTAINERD_ADDRESS",
+        default: containerd::DEFAULT_ADDRESS,
+        value: "SOCKET",
+        help: "containerd's socket",
+    },
+    Global {
+        name: "namespace",
+        variable: "CONTAINERD_NAMESPACE",
+        default: NAMESPACE,
+        value: "NAME",
+        help: "containerd's namespace for images and containers",
+    },
+    Global {
+        name: "state-dir",
+        variable: "AIRTIGHT_STATE_DIR",
+        default: state::DEFAULT_STATE,
+        value: "DIR",
+        help: "Where living runs are recorded; on a file system that a reboot empties",
+    },
+    Global {
+        name: "data-dir",
+        variable: "AIRTIGHT_DATA_DIR",
+        default: state::DEFAULT_DATA,
+        value: "DIR",
+        help: "Where anonymous volumes are kept, on disk",
+    },
+];
+
+fn global_flags() -> impl Iterator<Item = Arg> {
+    GLOBALS.iter().map(|global| {
+        Arg::new(global.name)
+            .long(global.name)
+            .env(global.variable)
+            .hide_env_values(true)
+            .default_value(global.default)
+            .value_name(global.value)
+            .help(global.help)
             .global(true)
             .action(ArgAction::Set)
             .help_heading("Global")
-    };
-    [
-        flag("address", "CONTAINERD_ADDRESS", containerd::DEFAULT_ADDRESS)
-            .value_name("SOCKET")
-            .help("containerd's socket"),
-        flag("namespace", "CONTAINERD_NAMESPACE", NAMESPACE)
-            .value_name("NAME")
-            .help("containerd's namespace for images and containers"),
-        flag("state-dir", "AIRTIGHT_STATE_DIR", state::DEFAULT_STATE)
-            .value_name("DIR")
-            .help("Where living runs are recorded; on a file system that a reboot empties"),
-        flag("data-dir", "AIRTIGHT_DATA_DIR", state::DEFAULT_DATA)
-            .value_name("DIR")
-            .help("Where anonymous volumes are kept, on disk"),
-    ]
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn the_small_codes_of_run_are_the_payload_s() {
+        for (codes, kind, code) in [
+            (Codes::Run, Kind::Host, 125),
+            (Codes::Run, Kind::CommandNotFound, 127),
+            (Codes::Plain, Kind::Host, 1),
+            (Codes::Plain, Kind::Usage, 125),
+            (Codes::Plain, Kind::Interrupted(2), 130),
+        ] {
+            let failure = Failure::new(kind, "x");
+            assert_eq!(Failed { failure, codes }.exit_code(), code, "{kind:?}");
+        }
+    }
+
     #[test]
     fn the_command_line_is_consistent() {
-        super::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -4,6 +4,7 @@
 //! settings mean together is decided in `plan`.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -106,11 +107,11 @@ impl Settings {
     pub fn parse(
         merged: &Merged,
         command: Vec<String>,
-        our_env: impl Fn(&str) -> Option<String>,
+        our_env: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self> {
         let image = merged.one("image").ok_or_else(|| {
             Failure::usage("no image is named")
-                .hint("give it as the first argument, or in the metadata file of --dag-file")
+                .hint("give it as the first argument, with --image, or in the metadata file of --dag-file")
         })?;
         Ok(Self {
             image: image
@@ -165,7 +166,7 @@ impl Settings {
                 |device| device.target.clone(),
                 OnTwin::Refuse,
             )?,
-            shm_size: optional(merged, "shm_size")?,
+            shm_size: unless_zero(merged, "shm_size")?,
             limits: limits(merged)?,
             privileged: switch(merged, "privileged")?,
             capabilities: CapabilityChanges {
@@ -193,8 +194,8 @@ fn limits(merged: &Merged) -> Result<Limits> {
         memory_swap: optional(merged, "memory_swap")?,
         memory_reservation: optional(merged, "memory_reservation")?,
         oom_kill_disable: switch(merged, "oom_kill_disable")?,
-        cpus: optional(merged, "cpus")?,
-        cpu_shares: optional(merged, "cpu_shares")?,
+        cpus: unless_zero(merged, "cpus")?,
+        cpu_shares: unless_zero(merged, "cpu_shares")?,
         cpuset_cpus: optional_with(merged, "cpuset_cpus", cpu_list)?,
         cpuset_mems: optional_with(merged, "cpuset_mems", cpu_list)?,
         pids: optional(merged, "pids_limit")?,
@@ -222,19 +223,28 @@ fn security(merged: &Merged) -> Result<Security> {
 /// nothing in a file; on its own it takes the image's variable away.
 fn environment(
     merged: &Merged,
-    our_env: impl Fn(&str) -> Option<String>,
+    our_env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<BTreeMap<String, Option<String>>> {
+    let ours = |item: &Item, name: &str| {
+        let text = our_env(name).map(OsString::into_string).transpose();
+        text.map_err(|_| {
+            item.refuse(format!(
+                "the value of {name} in airtight's own environment is not UTF-8, and an OCI spec cannot hold it"
+            ))
+        })
+    };
     let mut environment = BTreeMap::new();
     for item in merged.all("env_file") {
         for Variable { name, value } in env_file::read(item)? {
-            if let Some(value) = value.or_else(|| our_env(&name)) {
-                environment.insert(name, Some(value));
+            let value = value.map_or_else(|| ours(item, &name), |value| Ok(Some(value)))?;
+            if value.is_some() {
+                environment.insert(name, value);
             }
         }
     }
     for item in merged.all("environments") {
         let Variable { name, value } = parse(item)?;
-        let value = value.or_else(|| our_env(&name));
+        let value = value.map_or_else(|| ours(item, &name), |value| Ok(Some(value)))?;
         environment.insert(name, value);
     }
     Ok(environment)
@@ -296,6 +306,17 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     merged.one(name).map(parse).transpose()
+}
+
+/// docker's: 0 is the same as not given.
+fn unless_zero<T: FromStr>(merged: &Merged, name: &str) -> Result<Option<T>>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    match merged.one(name) {
+        Some(item) if item.text.trim() == "0" => Ok(None),
+        _ => optional(merged, name),
+    }
 }
 
 fn optional_with<T>(

@@ -1,7 +1,7 @@
 //! What runs: command, user, environment, descriptors.
 
 use oci_spec::runtime::{Capabilities, PosixRlimit};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{app_armor, environment};
 use crate::config::Settings;
@@ -40,9 +40,17 @@ pub struct Process {
     /// Set-user-ID programs gain nothing.
     pub no_new_privileges: bool,
     /// The capabilities root has inside, and the bound for everyone else.
+    #[serde(serialize_with = "sorted")]
     pub capabilities: Capabilities,
     /// The AppArmor profile.
     pub app_armor_profile: Option<String>,
+}
+
+/// A set has no order of its own; printed plans are compared.
+fn sorted<S: Serializer>(set: &Capabilities, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut names: Vec<String> = set.iter().map(|name| format!("CAP_{name}")).collect();
+    names.sort();
+    names.serialize(serializer)
 }
 
 /// Linux's MAX_ARG_STRLEN: no single argument or variable may be longer.
