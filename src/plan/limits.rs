@@ -9,7 +9,7 @@ use crate::config::settings::Limits;
 use crate::config::values::{Bytes, PidsLimit, SwapLimit};
 use crate::failure::{Failure, Result};
 use crate::spec::base::Base;
-use crate::survey::Survey;
+use crate::survey::{NumberList, Survey};
 
 /// Limits as the OCI spec takes them; `None` leaves the kernel's default.
 #[derive(Debug, Default, Serialize)]
@@ -78,10 +78,7 @@ pub(super) fn plan(
             Some(PidsLimit::Unlimited) => Some(-1),
             None => None,
         },
-        blkio_weight: limits
-            .blkio_weight
-            .map(|weight| weight.0)
-            .filter(|weight| *weight > 0),
+        blkio_weight: blkio_weight(limits, survey, warnings),
         devices,
     })
 }
@@ -154,28 +151,36 @@ fn oom_kill_disable(
 }
 
 fn check_cpus(limits: &Limits, survey: &Survey) -> Result<()> {
-    let online = survey.online_cpus;
+    let count = survey.cpus.count();
     if let Some(cpus) = limits.cpus
-        && cpus.thousandths > u64::from(online) * 1000
+        && u128::from(cpus.thousandths) > count as u128 * 1000
     {
         return Err(Failure::usage(format!(
-            "--cpus must not be above {online}: this host has no more"
+            "--cpus must not be above {count}: this host has no more"
         )));
     }
-    let highest = limits
-        .cpuset_cpus
-        .as_deref()
-        .into_iter()
-        .flat_map(|list| list.split([',', '-']));
-    if let Some(absent) = highest
-        .filter_map(|cpu| cpu.parse::<u32>().ok())
-        .find(|cpu| *cpu >= online)
-    {
-        return Err(Failure::usage(format!(
-            "--cpuset-cpus names CPU {absent}; this host has {online}, from 0"
-        )));
+    for (flag, wanted, host) in [
+        ("--cpuset-cpus", &limits.cpuset_cpus, &survey.cpus),
+        ("--cpuset-mems", &limits.cpuset_mems, &survey.memory_nodes),
+    ] {
+        let wanted = wanted.as_deref().and_then(NumberList::parse);
+        if let Some(absent) = wanted.and_then(|wanted| host.lacks(&wanted)) {
+            return Err(Failure::usage(format!(
+                "{flag} names {absent}, and this host has {host}"
+            )));
+        }
     }
     Ok(())
+}
+
+/// docker discards it too, with a warning: it never was more than a hint to the kernel.
+fn blkio_weight(limits: &Limits, survey: &Survey, warnings: &mut Vec<String>) -> Option<u16> {
+    let weight = limits.blkio_weight?.0;
+    if weight > 0 && !survey.weighs_block_io {
+        warnings.push("--blkio-weight has no effect: this kernel does not weigh block I/O".into());
+        return None;
+    }
+    (weight > 0).then_some(weight)
 }
 
 /// docker's rule for `--privileged`.
