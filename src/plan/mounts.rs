@@ -249,3 +249,6 @@ fn check_source(survey: &Survey, host: &PathBuf, make_missing: bool) -> Result<b
         Some(Source::Unusable(why)) => Err(refuse(why)),
     }
 }
+
+#[cfg(test)]
+mod tests;

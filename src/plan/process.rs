@@ -233,3 +233,6 @@ fn rlimits(settings: &Settings, survey: &Survey, base: &Base) -> Result<Vec<Posi
     }
     Ok(limits.into_iter().map(PosixRlimit::from).collect())
 }
+
+#[cfg(test)]
+mod tests;
