@@ -3,6 +3,7 @@
 //! The plan itself does no I/O, so everything it decides upon is looked up here first.
 
 mod limits;
+mod numbers;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,21 +18,28 @@ use oci_spec::runtime::{
 };
 use serde::Serialize;
 
+use crate::cgroup::Hierarchies;
 use crate::config::Settings;
-use crate::config::values::{Device, MountSource, NetworkMode, Seccomp};
+use crate::config::values::{Device, IpcMode, MountSource, NetworkMode, Seccomp};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::host::Facts;
 use crate::spec::base::thermal_throttle_paths;
 use crate::spec::capabilities;
 use crate::spec::seccomp::Profile;
 
+pub use numbers::NumberList;
+
 /// The findings.
 #[derive(Debug)]
 pub struct Survey {
     /// What does not depend on the settings.
     pub facts: Facts,
-    /// CPUs that can be used, numbered from 0.
-    pub online_cpus: u32,
+    /// CPUs that are online.
+    pub cpus: NumberList,
+    /// Memory nodes that are online.
+    pub memory_nodes: NumberList,
+    /// The kernel can weigh block I/O.
+    pub weighs_block_io: bool,
     /// What each host path of a bind mount is.
     pub sources: BTreeMap<PathBuf, Source>,
     /// Devices asked for; all of them when privileged.
@@ -62,6 +70,9 @@ pub enum Source {
     /// It cannot be looked at.
     Unusable(&'static str),
 }
+
+/// Where shared memory is mounted, outside and inside.
+pub const SHM: &str = "/dev/shm";
 
 /// What kind of file a descriptor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +111,8 @@ pub struct DeviceNode {
 impl Survey {
     /// Looks at this host.
     pub fn take(settings: &Settings) -> Result<Self> {
-        let facts = Facts::read(Path::new("/"), Path::new(&settings.cgroup_mount_path))?;
+        let hierarchies = Hierarchies::detect(Path::new(&settings.cgroup_mount_path))?;
+        let facts = Facts::with(Path::new("/"), &hierarchies)?;
         let mut devices = if settings.privileged {
             all_devices(Path::new("/dev"))
         } else {
@@ -115,16 +127,10 @@ impl Survey {
         let numbers = [0, 1, 2].iter().chain(&settings.pass_fds);
         Ok(Self {
             facts,
-            online_cpus: std::thread::available_parallelism()
-                .map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
-            sources: settings
-                .mounts
-                .iter()
-                .filter_map(|mount| match &mount.source {
-                    MountSource::Bind { host, .. } => Some((host.clone(), look_at(host))),
-                    MountSource::Anonymous | MountSource::Tmpfs => None,
-                })
-                .collect(),
+            cpus: NumberList::read(Path::new("/sys/devices/system/cpu/online")),
+            memory_nodes: NumberList::read(Path::new("/sys/devices/system/node/online")),
+            weighs_block_io: weighs_block_io(&hierarchies),
+            sources: sources(settings),
             devices,
             hosts: if shares_network {
                 etc("/etc/hosts")
@@ -156,6 +162,34 @@ fn effective(status: &str) -> Capabilities {
     let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     capabilities::of_mask(mask.unwrap_or_default())
+}
+
+fn sources(settings: &Settings) -> BTreeMap<PathBuf, Source> {
+    let asked = settings
+        .mounts
+        .iter()
+        .filter_map(|mount| match &mount.source {
+            MountSource::Bind { host, .. } => Some(host.clone()),
+            MountSource::Anonymous | MountSource::Tmpfs => None,
+        });
+    let shared = (settings.ipc_mode == IpcMode::Host).then(|| SHM.into());
+    let look = |host: PathBuf| {
+        let found = look_at(&host);
+        (host, found)
+    };
+    asked.chain(shared).map(look).collect()
+}
+
+/// v1 has the weight of CFQ, which is gone since Linux 5.0, or BFQ's, whose file is not in the root
+/// group but comes together with its statistics (kernel, block/bfq-cgroup.c). v2 has it as part of
+/// `io`.
+fn weighs_block_io(hierarchies: &Hierarchies) -> bool {
+    match hierarchies.v1("blkio") {
+        Some(blkio) => ["blkio.weight", "blkio.bfq.io_serviced"]
+            .iter()
+            .any(|file| blkio.root().join(file).exists()),
+        None => hierarchies.controllers().contains("io"),
+    }
 }
 
 fn look_at(host: &Path) -> Source {
