@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
 
+use super::interrupt::interrupted;
 use super::{Globals, settings};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::run::preview::Preview;
@@ -51,7 +52,7 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
     let (_, image, plan) = super::run::plan(matches, globals).await?;
     super::warn(&plan.warnings);
     let plan = plan.without_init();
-    make_empty(&dir)?;
+    let was = make_empty(&dir)?;
     let dir = dir
         .canonicalize()
         .or_fail(Kind::Host, || format!("cannot find {}", dir.display()))?;
@@ -65,12 +66,37 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
         client: &globals.client,
         places: &places,
     };
-    let written = write(preview, &dir).await;
+    let written = write_to_the_end(preview, &dir).await;
     if written.is_err() {
         // Best effort: what matters is the first failure.
-        let _ = fs::remove_dir_all(&dir);
+        let _ = match was {
+            Was::There => clear(&dir),
+            Was::Absent => fs::remove_dir_all(&dir),
+        };
     }
     written
+}
+
+/// A copy under way cannot be stopped: an interrupt is heeded when it has ended, so that everything
+/// can be removed.
+async fn write_to_the_end(preview: Preview<'_>, dir: &Path) -> Result<()> {
+    let mut writing = std::pin::pin!(write(preview, dir));
+    tokio::select! {
+        biased;
+        written = &mut writing => written,
+        failure = interrupted("the bundle") => writing.await.and(Err(failure)),
+    }
+}
+
+fn clear(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)?.flatten() {
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 async fn write(preview: Preview<'_>, dir: &Path) -> Result<()> {
@@ -86,12 +112,23 @@ async fn write(preview: Preview<'_>, dir: &Path) -> Result<()> {
     fs::write(dir.join("config.json"), json).or_fail(Kind::Host, cannot)
 }
 
-fn make_empty(dir: &Path) -> Result<()> {
+/// Whether the directory is ours to remove.
+enum Was {
+    There,
+    Absent,
+}
+
+fn make_empty(dir: &Path) -> Result<Was> {
+    let was = if dir.exists() {
+        Was::There
+    } else {
+        Was::Absent
+    };
     fs::create_dir_all(dir).or_fail(Kind::Host, || format!("cannot make {}", dir.display()))?;
     let mut entries =
         fs::read_dir(dir).or_fail(Kind::Host, || format!("cannot read {}", dir.display()))?;
     match entries.next() {
-        None => Ok(()),
+        None => Ok(was),
         Some(_) => {
             Err(Failure::usage(format!("{} is not empty", dir.display()))
                 .hint("name a new directory"))

@@ -7,6 +7,7 @@ mod docker_flags;
 mod doctor;
 pub mod human;
 mod image;
+mod interrupt;
 pub mod out;
 mod run;
 mod settings;
