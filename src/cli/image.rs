@@ -207,13 +207,19 @@ async fn run_rm(matches: &ArgMatches, client: &Client) -> Result<()> {
     for wanted in &wanted {
         match remove(client, wanted, users).await {
             Ok(names) => {
-                let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
+                let lines: String = names.iter().map(|name| familiar(name) + "\n").collect();
                 out::print(&lines)?;
             }
             Err(failure) => failures.push(failure),
         }
     }
     one_of(failures, wanted.len())
+}
+
+/// The name as people write it; one that is no reference stays as it is.
+fn familiar(name: &str) -> String {
+    let reference = name.parse::<Reference>();
+    reference.map_or_else(|_| name.to_owned(), |name| name.familiar())
 }
 
 /// What to report when some of several removals failed.

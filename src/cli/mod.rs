@@ -14,6 +14,7 @@ mod settings;
 mod usage;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -130,7 +131,8 @@ fn parse(args: Vec<OsString>) -> Result<ArgMatches, Result<ExitCode, Failed>> {
             Ok(ExitCode::SUCCESS)
         }
         usage::Refusal::NoVerb(help) => {
-            eprintln!("{help}");
+            // Nobody reads it: no reason for another message.
+            let _ = writeln!(std::io::stderr(), "{help}");
             Ok(ExitCode::from(125))
         }
         usage::Refusal::Wrong(failure) => Err(Failed {
@@ -147,7 +149,7 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
     }
     must_be_root()?;
     for left in reap::dead_owners(&globals.state).await? {
-        eprintln!("airtight: {left}");
+        out::tell(left);
     }
     match matches.subcommand() {
         Some(("run", matches)) => run::run(matches, &globals).await,
@@ -175,15 +177,14 @@ fn must_be_root() -> Result<()> {
 
 /// Prints a failure and what can be done about it, on stderr.
 pub fn print_failure(failure: &Failure) {
-    eprintln!("airtight: {failure}");
-    for hint in failure.hints() {
-        eprintln!("  hint: {hint}");
-    }
+    let hints = failure.hints().iter();
+    let hints: String = hints.map(|hint| format!("\n  hint: {hint}")).collect();
+    out::tell(format_args!("{failure}{hints}"));
 }
 
 fn warn(warnings: &[String]) {
     for warning in warnings {
-        eprintln!("airtight: warning: {warning}");
+        out::tell(format_args!("warning: {warning}"));
     }
 }
 

@@ -146,15 +146,17 @@ fn report(verdict: &Verdict, failure: Option<Failure>, verbose: bool) {
             Cause::StartFailed { .. } | Cause::Lost { .. }
         ) =>
         {
-            eprintln!("airtight: {}", verdict.cause)
+            out::tell(&verdict.cause)
         }
         None => {}
     }
     for leftover in &verdict.leftovers {
-        eprintln!("airtight: left over, to be undone by a later airtight command: {leftover}");
+        out::tell(format_args!(
+            "left over, to be undone by a later airtight command: {leftover}"
+        ));
     }
     if verbose {
-        eprintln!("airtight: {verdict}");
+        out::tell(verdict);
     }
 }
 

@@ -226,3 +226,23 @@ fn verbose_says_it_in_one_line() {
         "{output:?}"
     );
 }
+
+#[test]
+fn a_reader_of_stderr_that_has_gone_does_not_cost_the_exit_code() {
+    let host = Host::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let args = ["run", "--verbose", IMAGE, "sh", "-c", "exit 3"];
+    let status = host
+        .command(&args)
+        .stderr(writer.try_clone().unwrap())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(3));
+    let status = host
+        .command(&["run", "nosuch:image"])
+        .stderr(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(125));
+}
