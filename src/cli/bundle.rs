@@ -8,6 +8,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::interrupt::interrupted;
 use super::{Globals, settings};
+use crate::config::keys;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::run::preview::Preview;
 use crate::spec::{self, Places};
@@ -17,7 +18,7 @@ const AFTER: &str = "\
 Example:
   airtight bundle -o /tmp/b busybox echo hello && runc run --bundle /tmp/b hello
 
-The bundle has no owner and so no init: its payload is PID 1 and gets the descriptors of the runtime. --timeout, --stop-timeout and --pass-fd mean nothing to it.
+The bundle has no owner and so no init: its payload is PID 1 and gets the descriptors of the runtime. What only an owner could honour (--timeout, --stop-signal, --stop-timeout, --pass-fd, --label, --runtime, --runtime-binary) means nothing to it.
 
 Exit codes: 0, or 125.";
 
@@ -51,6 +52,7 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
         .unwrap_or_default();
     let (_, image, plan) = super::run::plan(matches, globals).await?;
     super::warn(&plan.warnings);
+    super::warn(&meaningless(matches));
     let plan = plan.without_init();
     let was = make_empty(&dir)?;
     let dir = dir
@@ -75,6 +77,25 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
         };
     }
     written
+}
+
+/// Keys that the bundle's runtime never learns of.
+const OF_AN_OWNER: [&str; 7] = [
+    "timeout",
+    "stop_signal",
+    "stop_timeout",
+    "pass_fd",
+    "labels",
+    "runtime",
+    "runtime_binary",
+];
+
+fn meaningless(matches: &ArgMatches) -> Vec<String> {
+    let keys = OF_AN_OWNER.into_iter().filter_map(keys::find);
+    let given = keys.filter(|key| settings::given(matches, key.name));
+    given
+        .map(|key| format!("--{} has no effect on a bundle", key.flag))
+        .collect()
 }
 
 /// A copy under way cannot be stopped: an interrupt is heeded when it has ended, so that everything

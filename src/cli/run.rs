@@ -56,6 +56,7 @@ pub fn command() -> Command {
                 .long("verdict")
                 .value_name("FILE")
                 .value_parser(ValueParser::path_buf())
+                .conflicts_with("dry-run")
                 .help("Writes how the run ended to FILE, as JSON; also when it did not start"),
         )
         .arg(

@@ -9,7 +9,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 
-use super::docker_flags;
+use super::{docker_flags, globals};
 use crate::config::nearest;
 use crate::failure::Failure;
 
@@ -145,10 +145,7 @@ fn not_utf8(args: &[OsString]) -> Failure {
     if let Some(arg) = found {
         return Failure::usage(format!("the argument {arg:?} is not UTF-8")).because(why);
     }
-    let mut variables = super::GLOBALS.iter().map(|global| global.variable);
-    let name = variables
-        .find(|name| std::env::var_os(name).is_some_and(|value| bad(&value)))
-        .unwrap_or("a variable");
+    let name = globals::bad_variable(bad).unwrap_or("a variable");
     Failure::usage(format!("the value of {name} is not UTF-8")).because(why)
 }
 

@@ -117,3 +117,16 @@ fn a_bundle_asks_for_a_terminal_when_told_to() {
         assert_eq!(config["process"]["terminal"], terminal);
     }
 }
+
+#[test]
+fn what_a_bundle_cannot_carry_is_said() {
+    let host = Host::new();
+    let dir = host.path("bundle").display().to_string();
+    let output = host.airtight(&["bundle", "-o", &dir, "--timeout", "5", "-l", "a=b", IMAGE]);
+    assert_eq!(output.code, 0);
+    assert_eq!(
+        output.stderr,
+        "airtight: warning: --timeout has no effect on a bundle\n\
+         airtight: warning: --label has no effect on a bundle\n"
+    );
+}

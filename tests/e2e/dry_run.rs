@@ -76,4 +76,6 @@ fn what_cannot_run_cannot_be_planned() {
         .refused(&["nosuch"]);
     host.run(&["--dry-run", "-m", "1k", "busybox:test"])
         .refused(&["--memory"]);
+    host.run(&["--dry-run", "--verdict", "/dev/null", "busybox:test"])
+        .refused(&["--verdict", "cannot be combined", "--dry-run"]);
 }
