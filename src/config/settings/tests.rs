@@ -54,7 +54,8 @@ fn a_bare_variable_takes_our_value_or_stays_unset() {
         settings.environment.get("OURS").and_then(Option::as_deref),
         Some("o")
     );
-    assert!(with("environments", "NOT").unwrap().environment.is_empty());
+    let settings = with("environments", "NOT").unwrap();
+    assert_eq!(settings.environment.get("NOT"), Some(&None), "taken away from the image's");
 }
 
 proptest! {
