@@ -6,7 +6,12 @@
 
 mod exit_codes;
 mod first;
+mod init_died;
 mod killed;
+mod memory;
+mod names;
+mod pass_fd;
 mod stop;
 mod streams;
 mod support;
+mod tty;
