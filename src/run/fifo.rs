@@ -18,7 +18,7 @@ use nix::unistd::mkfifo;
 use tokio::sync::oneshot;
 
 use super::launch::TaskStdio;
-use super::stdio::{Copy, Ended, Output, copy};
+use super::stdio::{Output, copy};
 use crate::failure::{Context, Kind, Result};
 use crate::plan::Process;
 
@@ -98,26 +98,13 @@ impl Fifos {
     }
 }
 
-/// Copies what comes out of the FIFO at `path`. The shim reads it too, so its writer never gets EPIPE:
-/// where our own reader is gone, that is noted, and the rest goes nowhere.
+/// Copies what comes out of the FIFO at `path`, which the shim reads too.
 fn relay(path: &Path, to: BorrowedFd<'_>, output: &mut Output) -> io::Result<()> {
-    let mut from = open(path, false)?;
     let to = File::from(to.try_clone_to_owned()?);
-    let reader_gone = output.reader_gone.clone();
-    let copy = Copy::spawn(move || {
-        // A FIFO that nobody has opened for writing yet reads as ended; poll(2) waits for the first
-        // writer.
-        wait_for_writer(&from);
-        if copy(&mut from, to) == Ended::Target {
-            reader_gone.notify_one();
-            // Until the writer is killed, it shall not block.
-            let _ = io::copy(&mut from, &mut io::sink());
-        }
-    })?;
-    output.copies.push(copy);
-    Ok(())
+    output.relay(open(path, false)?, to, wait_for_writer)
 }
 
+/// A FIFO that nobody has opened for writing yet reads as ended; poll(2) waits for the first writer.
 fn wait_for_writer(fifo: &File) {
     loop {
         match poll(

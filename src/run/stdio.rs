@@ -38,8 +38,31 @@ pub struct Output {
     pub reader_gone: Arc<Notify>,
 }
 
+impl Output {
+    /// Adds a copy from what gives its writers no EPIPE. When its reader is gone, that is told, and the
+    /// rest goes nowhere: until the writers are ended, they shall not block. `begin` is called first.
+    pub fn relay(
+        &mut self,
+        mut from: File,
+        to: File,
+        begin: impl FnOnce(&File) + Send + 'static,
+    ) -> io::Result<()> {
+        let reader_gone = self.reader_gone.clone();
+        let copy = Copy::spawn(move || {
+            begin(&from);
+            if copy(&mut from, to) == Ended::Target {
+                reader_gone.notify_one();
+                // It ends with an error where a pseudo-terminal's last user is gone.
+                let _ = io::copy(&mut from, &mut io::sink());
+            }
+        })?;
+        self.copies.push(copy);
+        Ok(())
+    }
+}
+
 /// Which side ended a copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Ended {
     /// Nothing more comes.
     Source,
@@ -53,7 +76,7 @@ pub struct Copy(oneshot::Receiver<()>);
 
 impl Copy {
     /// Starts the thread.
-    pub fn spawn(copy: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    fn spawn(copy: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (done, finished) = oneshot::channel();
         thread::Builder::new()
             .name("output".into())
@@ -63,14 +86,6 @@ impl Copy {
                 let _ = done.send(());
             })?;
         Ok(Self(finished))
-    }
-
-    /// Starts a thread that copies; dropping `from` at its end gives the writer EPIPE, as it would
-    /// have had without us.
-    pub fn spawn_of(mut from: File, to: File) -> io::Result<Self> {
-        Self::spawn(move || {
-            copy(&mut from, to);
-        })
     }
 
     /// Resolves when everything is copied.
@@ -177,9 +192,14 @@ pub fn copy_in_thread(mut from: File, to: File) -> io::Result<()> {
 }
 
 /// A pipe whose content is copied to `to`.
-pub fn copy_out(to: File) -> io::Result<(OwnedFd, Copy)> {
+fn copy_out(to: File) -> io::Result<(OwnedFd, Copy)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    Ok((write, Copy::spawn_of(File::from(read), to)?))
+    let mut from = File::from(read);
+    // Dropping `from` at the end gives the writer EPIPE, as it would have had without us.
+    let copy = Copy::spawn(move || {
+        copy(&mut from, to);
+    })?;
+    Ok((write, copy))
 }
 
 /// Copies until the end of `from` or until `to` takes no more.

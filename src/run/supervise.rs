@@ -89,9 +89,8 @@ impl Supervisor<'_> {
     ) -> Result<()> {
         match event {
             Some(Event::Terminal(master)) => {
-                let (terminal, copy) = Terminal::connect(master, self.interactive)?;
+                let terminal = Terminal::connect(master, self.interactive, &mut self.output)?;
                 now.terminal = Some(terminal);
-                self.output.copies.push(copy);
             }
             Some(Event::Started { .. }) => {
                 phases.lap("start");
@@ -167,10 +166,15 @@ impl Supervisor<'_> {
         }
     }
 
-    /// With an init the payload itself gets EPIPE; without, this is what SIGPIPE would have done.
+    /// Nobody reads what the payload writes, and it gets no EPIPE: a terminal's user is told as when
+    /// the terminal is closed; without an init, this is what SIGPIPE would have done.
     fn on_unread(&self, now: &mut Progress) {
-        now.unread = true;
-        self.kill(now);
+        if now.init {
+            self.send(libc::SIGHUP, now);
+        } else if !now.unread {
+            now.unread = true;
+            self.kill(now);
+        }
     }
 
     /// The present rung's time is over. True when there is no further one.

@@ -23,6 +23,7 @@ use crate::config::Settings;
 use crate::config::values::{Device, IpcMode, MountSource, NetworkMode, Seccomp};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::host::Facts;
+use crate::leash::inherited;
 use crate::spec::base::thermal_throttle_paths;
 use crate::spec::capabilities;
 use crate::spec::seccomp::Profile;
@@ -212,8 +213,11 @@ fn etc(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-/// What descriptor `fd` of this process is.
+/// What descriptor `fd` is that this process was started with.
 fn descriptor(fd: i32) -> Option<Descriptor> {
+    if !inherited::is_inherited(fd) {
+        return None;
+    }
     let metadata = fs::metadata(format!("/proc/self/fd/{fd}")).ok()?;
     let kind = metadata.file_type();
     let device = (major(metadata.rdev()), minor(metadata.rdev()));

@@ -55,7 +55,11 @@ fn a_bare_variable_takes_our_value_or_stays_unset() {
         Some("o")
     );
     let settings = with("environments", "NOT").unwrap();
-    assert_eq!(settings.environment.get("NOT"), Some(&None), "taken away from the image's");
+    assert_eq!(
+        settings.environment.get("NOT"),
+        Some(&None),
+        "taken away from the image's"
+    );
 }
 
 proptest! {

@@ -16,9 +16,20 @@ use nix::unistd::Pid;
 use super::Output;
 use super::processes::{LIMIT, until};
 
+/// A child that a failed test does not leave behind.
+pub struct Kept(pub Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // It has been waited for where the test went well; then neither does anything.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running command.
 pub struct Run {
-    child: Child,
+    child: Kept,
     stdout: Option<File>,
     stderr: Receiver<Vec<u8>>,
 }
@@ -37,7 +48,7 @@ impl Run {
             .map(|pipe| File::from(std::os::fd::OwnedFd::from(pipe)));
         let stderr = read_all(child.stderr.take().unwrap());
         Self {
-            child,
+            child: Kept(child),
             stdout,
             stderr,
         }
@@ -57,7 +68,7 @@ impl Run {
 
     /// Its process id.
     pub fn pid(&self) -> i32 {
-        i32::try_from(self.child.id()).unwrap()
+        i32::try_from(self.child.0.id()).unwrap()
     }
 
     /// The next line of its stdout without its end; less when stdout ends.
@@ -73,17 +84,23 @@ impl Run {
 
     /// Whether its stdin is a pipe of ours.
     pub fn has_stdin(&self) -> bool {
-        self.child.stdin.is_some()
+        self.child.0.stdin.is_some()
     }
 
     /// Writes to its stdin, which must be a pipe.
     pub fn write(&mut self, bytes: &[u8]) {
-        self.child.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+        self.child
+            .0
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(bytes)
+            .unwrap();
     }
 
     /// Ends its stdin.
     pub fn close_stdin(&mut self) {
-        self.child.stdin = None;
+        self.child.0.stdin = None;
     }
 
     /// Sends it a signal.
@@ -96,7 +113,7 @@ impl Run {
     pub fn end(mut self) -> Output {
         self.close_stdin();
         let stdout = self.stdout.take().map(read_all);
-        let status = wait(&mut self.child);
+        let status = wait(&mut self.child.0);
         let text = |bytes: &Receiver<Vec<u8>>| {
             let bytes = bytes
                 .recv_timeout(LIMIT)
@@ -111,9 +128,8 @@ impl Run {
     }
 
     /// Kills it at once (SIGKILL) and waits for its end.
-    pub fn destroy(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub fn destroy(self) {
+        drop(self.child);
     }
 }
 

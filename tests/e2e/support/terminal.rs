@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::{Child, Command};
+use std::process::Command;
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -13,7 +13,7 @@ use nix::sys::termios::{LocalFlags, tcgetattr};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::processes::LIMIT;
-use super::runs;
+use super::runs::{self, Kept};
 
 /// Both sides of a new pseudo-terminal, which no other process gets by accident.
 pub fn pair() -> (File, OwnedFd) {
@@ -32,7 +32,7 @@ pub fn pair() -> (File, OwnedFd) {
 
 /// A command at a terminal, and we at its keyboard and screen.
 pub struct Session {
-    child: Child,
+    child: Kept,
     master: File,
     /// Kept open, so that its mode can be looked at after the command's end.
     slave: OwnedFd,
@@ -55,7 +55,7 @@ impl Session {
         let copy = || slave.try_clone().unwrap();
         let child = leader.stdin(copy()).stdout(copy()).stderr(copy()).spawn();
         Self {
-            child: child.expect("setsid can be started"),
+            child: Kept(child.expect("setsid can be started")),
             master,
             slave,
             seen: String::new(),
@@ -101,13 +101,26 @@ impl Session {
 
     /// The process id of the command.
     pub fn pid(&self) -> i32 {
-        i32::try_from(self.child.id()).unwrap()
+        i32::try_from(self.child.0.id()).unwrap()
+    }
+
+    /// Takes the terminal away, as a closed window does, and waits for the end: the exit code.
+    #[track_caller]
+    pub fn hang_up(self) -> i32 {
+        let Self {
+            mut child,
+            master,
+            slave,
+            ..
+        } = self;
+        drop((master, slave));
+        runs::code(runs::wait(&mut child.0))
     }
 
     /// Waits for the command's end: its exit code.
     #[track_caller]
     pub fn end(&mut self) -> i32 {
-        runs::code(runs::wait(&mut self.child))
+        runs::code(runs::wait(&mut self.child.0))
     }
 }
 
