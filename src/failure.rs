@@ -71,9 +71,13 @@ impl Failure {
         Self::new(Kind::Host, what)
     }
 
-    /// Adds the cause.
+    /// Adds the cause; the hints of a cause that is a failure itself are taken over.
     pub fn because(mut self, why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.why = Some(why.into());
+        let why = why.into();
+        if let Some(inner) = why.downcast_ref::<Self>() {
+            self.hints.extend(inner.hints.iter().cloned());
+        }
+        self.why = Some(why);
         self
     }
 
@@ -161,5 +165,13 @@ mod tests {
         );
         let plain = Failure::usage("unknown capability").reworded("invalid value");
         assert_eq!(plain.to_string(), "invalid value: unknown capability");
+    }
+
+    #[test]
+    fn what_to_do_about_a_cause_is_not_lost() {
+        let inner = Failure::usage("unknown capability").hint("did you mean KILL?");
+        let failure = Failure::usage("invalid value").because(inner);
+        assert_eq!(failure.hints(), ["did you mean KILL?"]);
+        assert_eq!(failure.to_string(), "invalid value: unknown capability");
     }
 }

@@ -36,7 +36,8 @@ pub struct Settings {
     pub working_dir: Option<String>,
     pub user: Option<UserSpec>,
     pub group_add: Vec<NameOrId>,
-    pub environment: BTreeMap<String, String>,
+    /// What is set; `None` takes the image's variable away.
+    pub environment: BTreeMap<String, Option<String>>,
     pub init: bool,
     pub interactive: bool,
     pub tty: bool,
@@ -218,35 +219,35 @@ fn security(merged: &Merged) -> Result<Security> {
     Ok(security)
 }
 
-/// Files first, then single variables, as docker has it.
+/// Files first, then single variables, as docker has it. A bare name that we have no value for says
+/// nothing in a file; on its own it takes the image's variable away.
 fn environment(
     merged: &Merged,
     our_env: impl Fn(&str) -> Option<OsString>,
-) -> Result<BTreeMap<String, String>> {
-    let mut variables = Vec::new();
+) -> Result<BTreeMap<String, Option<String>>> {
+    let value_of = |item: &Item, Variable { name, value }: &Variable| {
+        match (value, our_env(name)) {
+        (Some(value), _) => Ok(Some(value.clone())),
+        (None, None) => Ok(None),
+        (None, Some(ours)) => ours.into_string().map(Some).map_err(|_| {
+            item.refuse(format!(
+                "the value of {name} in airtight's own environment is not UTF-8, and an OCI spec cannot hold it"
+            ))
+        }),
+    }
+    };
+    let mut environment = BTreeMap::new();
     for item in merged.all("env_file") {
-        let read = env_file::read(item)?;
-        variables.extend(read.into_iter().map(|variable| (item, variable)));
+        for variable in env_file::read(item)? {
+            if let Some(value) = value_of(item, &variable)? {
+                environment.insert(variable.name, Some(value));
+            }
+        }
     }
     for item in merged.all("environments") {
-        variables.push((item, parse::<Variable>(item)?));
-    }
-    let mut environment = BTreeMap::new();
-    for (item, Variable { name, value }) in variables {
-        let value = match value {
-            Some(value) => Some(value),
-            None => our_env(&name)
-                .map(OsString::into_string)
-                .transpose()
-                .map_err(|_| {
-                    item.refuse(format!(
-                        "the value of {name} in airtight's own environment is not UTF-8, and an OCI spec cannot hold it"
-                    ))
-                })?,
-        };
-        if let Some(value) = value {
-            environment.insert(name, value);
-        }
+        let variable = parse::<Variable>(item)?;
+        let value = value_of(item, &variable)?;
+        environment.insert(variable.name, value);
     }
     Ok(environment)
 }

@@ -21,7 +21,10 @@ pub(super) fn plan(settings: &Settings, image: &Image, hostname: Option<&str>) -
         variables.set(name, value);
     }
     for (name, value) in &settings.environment {
-        variables.set(name, value);
+        match value {
+            Some(value) => variables.set(name, value),
+            None => variables.unset(name),
+        }
     }
     variables
         .0
@@ -40,5 +43,9 @@ impl Variables {
             Some((_, old)) => value.clone_into(old),
             None => self.0.push((name.to_owned(), value.to_owned())),
         }
+    }
+
+    fn unset(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
     }
 }

@@ -139,14 +139,17 @@ impl Plan {
         let own_cgroup = survey.facts.cgroup_layout == Layout::Unified;
         let namespaces = namespaces(settings, own_cgroup);
         let hostname = hostname(settings, survey, &id)?;
-        let last = survey.facts.last_capability;
         let capabilities = if settings.privileged {
             if !settings.capabilities.drop.is_empty() {
                 warnings.push("--cap-drop has no effect with --privileged, as with docker".into());
             }
-            capabilities::all(last)
+            survey.capabilities.clone()
         } else {
-            capabilities::granted(&base.capabilities, &settings.capabilities, last)?
+            capabilities::granted(
+                &base.capabilities,
+                &settings.capabilities,
+                &survey.capabilities,
+            )?
         };
         let seccomp = match (&settings.security.seccomp, settings.privileged) {
             (Seccomp::Unconfined, _) | (Seccomp::Default, true) => None,

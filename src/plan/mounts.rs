@@ -93,7 +93,9 @@ pub(super) fn plan(
             },
         };
         let target = mount.target.clone();
-        mounts.retain(|other| other.target != target);
+        // What lies below a user's own /dev is the user's business too.
+        let below = format!("{target}/");
+        mounts.retain(|other| other.target != target && !other.target.starts_with(&below));
         later.retain(|other| other.target != target);
         later.push(PlannedMount {
             target,
@@ -130,16 +132,6 @@ fn kernel_mount(mount: &Mount, settings: &Settings) -> PlannedMount {
     let mut options = mount.options().clone().unwrap_or_default();
     if settings.privileged && ["/sys", "/sys/fs/cgroup"].contains(&target.as_str()) {
         options.retain(|option| option != "ro");
-    }
-    if settings.ipc_mode == IpcMode::Host && target == "/dev/mqueue" {
-        return PlannedMount {
-            kind: MountKind::Bind {
-                host: target.clone().into(),
-                make: false,
-            },
-            options: with_propagation(&["rbind".into()]),
-            target,
-        };
     }
     let fs_type = mount.typ().clone().unwrap_or_default();
     let source = mount.source().as_ref().map_or(fs_type.clone(), |source| {
@@ -205,10 +197,16 @@ fn run_files(settings: &Settings) -> Vec<PlannedMount> {
                 .collect::<Vec<_>>(),
         ),
     };
+    // docker's rule: as writable as the root file system.
+    let etc: &[&str] = if settings.read_only {
+        &["bind", "ro"]
+    } else {
+        &["bind"]
+    };
     let mut mounts = vec![
-        bind("/etc/hosts", RunFile::Hosts, &["bind"]),
-        bind("/etc/hostname", RunFile::Hostname, &["bind"]),
-        bind("/etc/resolv.conf", RunFile::ResolvConf, &["bind"]),
+        bind("/etc/hosts", RunFile::Hosts, etc),
+        bind("/etc/hostname", RunFile::Hostname, etc),
+        bind("/etc/resolv.conf", RunFile::ResolvConf, etc),
     ];
     if settings.init {
         // Debian mounts /run with noexec: `exec` lets the init start all the same.

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{major, minor};
 use oci_spec::runtime::{
-    LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
-    PosixRlimitType,
+    Capabilities, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder,
+    LinuxDeviceType, PosixRlimitType,
 };
 use serde::Serialize;
 
@@ -22,6 +22,7 @@ use crate::config::values::{Device, MountSource, NetworkMode, Seccomp};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::host::Facts;
 use crate::spec::base::thermal_throttle_paths;
+use crate::spec::capabilities;
 use crate::spec::seccomp::Profile;
 
 /// The findings.
@@ -41,6 +42,8 @@ pub struct Survey {
     pub resolv_conf: String,
     /// What docker hides of each processor beside the fixed paths.
     pub thermal_throttle: Vec<PathBuf>,
+    /// The capabilities that can be given: our own.
+    pub capabilities: Capabilities,
     /// The highest hard limits that can be set; nothing where any can.
     pub highest_rlimits: Vec<(PosixRlimitType, u64)>,
     /// The profile that the settings name.
@@ -106,6 +109,8 @@ impl Survey {
         for device in &settings.devices {
             devices.extend(requested(device)?);
         }
+        let status = fs::read_to_string("/proc/self/status");
+        let capabilities = status.map_or_else(|_| Capabilities::new(), |text| effective(&text));
         let shares_network = settings.network_mode == NetworkMode::Host;
         let numbers = [0, 1, 2].iter().chain(&settings.pass_fds);
         Ok(Self {
@@ -127,7 +132,8 @@ impl Survey {
                 String::new()
             },
             resolv_conf: etc("/etc/resolv.conf"),
-            highest_rlimits: limits::highest(),
+            highest_rlimits: limits::highest(&capabilities),
+            capabilities,
             thermal_throttle: thermal_throttle_paths(Path::new("/sys")),
             seccomp: match &settings.security.seccomp {
                 Seccomp::File(path) => Profile::read(path)?,
@@ -143,6 +149,13 @@ impl Survey {
     pub fn descriptor(&self, fd: i32) -> Option<Descriptor> {
         self.descriptors.get(&fd).copied()
     }
+}
+
+/// The effective set in a `status` file (proc(5)).
+fn effective(status: &str) -> Capabilities {
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    capabilities::of_mask(mask.unwrap_or_default())
 }
 
 fn look_at(host: &Path) -> Source {
@@ -300,5 +313,18 @@ impl DeviceNode {
         } else {
             LinuxDeviceType::C
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci_spec::runtime::Capability;
+
+    #[test]
+    fn capabilities_are_those_of_the_effective_set() {
+        let caps = effective("CapPrm:\t000001ffffffffff\nCapEff:\t0000000000200001\n");
+        assert_eq!(caps, [Capability::Chown, Capability::SysAdmin].into());
+        assert_eq!(effective(""), Capabilities::new());
     }
 }

@@ -6,12 +6,21 @@
 
 mod bad_values;
 mod bundle;
+mod capabilities;
 mod connection;
 mod dag_file;
+mod devices;
 mod dry_run;
+mod environment;
 mod first;
 mod habits;
 mod help;
+mod identity;
 mod images;
+mod kernel_files;
+mod mounts;
+mod process;
 mod support;
+mod users;
 mod verdict;
+mod volumes;

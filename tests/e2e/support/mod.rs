@@ -3,6 +3,8 @@
 pub mod ledger;
 mod output;
 pub mod processes;
+mod shell;
+pub mod this_host;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
