@@ -339,7 +339,9 @@ mod tests {
             (source, vec!["rbind", "ro"])
         );
         let mount = parse_mount("type=bind,\"source=/q\"\"\",target=/d").unwrap();
-        assert!(matches!(mount.source, MountSource::Bind { host, .. } if host == "/q\""));
+        assert!(
+            matches!(mount.source, MountSource::Bind { host, .. } if host.as_os_str() == "/q\"")
+        );
         let mount = parse_mount("type=tmpfs,dst=/t,tmpfs-size=64m").unwrap();
         assert_eq!(mount.source, MountSource::Tmpfs);
         for bad in [
