@@ -48,7 +48,7 @@ fn an_error_names_the_flag_and_keeps_its_reason_and_hints() {
 }
 
 #[test]
-fn a_bare_variable_takes_our_value_or_stays_unset() {
+fn a_bare_variable_takes_our_value_or_the_image_s_away() {
     let settings = with("environments", "OURS").unwrap();
     assert_eq!(
         settings.environment.get("OURS").and_then(Option::as_deref),
