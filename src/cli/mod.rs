@@ -13,6 +13,7 @@ mod settings;
 mod usage;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -146,7 +147,7 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
     }
     must_be_root()?;
     for left in reap::dead_owners(&globals.state).await? {
-        eprintln!("airtight: {left}");
+        say(&format!("airtight: {left}"));
     }
     match matches.subcommand() {
         Some(("run", matches)) => run::run(matches, &globals).await,
@@ -174,15 +175,20 @@ fn must_be_root() -> Result<()> {
 
 /// Prints a failure and what can be done about it, on stderr.
 pub fn print_failure(failure: &Failure) {
-    eprintln!("airtight: {failure}");
+    say(&format!("airtight: {failure}"));
     for hint in failure.hints() {
-        eprintln!("  hint: {hint}");
+        say(&format!("  hint: {hint}"));
     }
+}
+
+/// One line on stderr. One that cannot be written is no reason to fall over: `eprintln!` would panic.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn warn(warnings: &[String]) {
     for warning in warnings {
-        eprintln!("airtight: warning: {warning}");
+        say(&format!("airtight: warning: {warning}"));
     }
 }
 

@@ -146,15 +146,17 @@ fn report(verdict: &Verdict, failure: Option<Failure>, verbose: bool) {
             Cause::StartFailed { .. } | Cause::Lost { .. }
         ) =>
         {
-            eprintln!("airtight: {}", verdict.cause)
+            super::say(&format!("airtight: {}", verdict.cause));
         }
         None => {}
     }
     for leftover in &verdict.leftovers {
-        eprintln!("airtight: left over, to be undone by a later airtight command: {leftover}");
+        super::say(&format!(
+            "airtight: left over, to be undone by a later airtight command: {leftover}"
+        ));
     }
     if verbose {
-        eprintln!("airtight: {verdict}");
+        super::say(&format!("airtight: {verdict}"));
     }
 }
 

@@ -7,12 +7,13 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::thread;
 
 use nix::sys::stat::fstat;
 use nix::unistd::pipe2;
 use nix::{errno::Errno, fcntl::OFlag};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::failure::{Context, Kind, Result};
 use crate::leash::inherited;
@@ -26,6 +27,24 @@ pub struct Stdio {
     pub inside: [OwnedFd; 3],
     /// To wait for at the end.
     pub copies: Vec<Copy>,
+}
+
+/// Output that does not go to its reader by itself.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// To wait for at the end.
+    pub copies: Vec<Copy>,
+    /// Told when the reader of a copy is gone and the payload cannot learn it by itself.
+    pub reader_gone: Arc<Notify>,
+}
+
+/// Which side ended a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing more comes.
+    Source,
+    /// Nothing more is taken.
+    Target,
 }
 
 /// A thread that copies output; it ends when the last writer is gone or our reader is.
@@ -46,10 +65,18 @@ impl Copy {
         Ok(Self(finished))
     }
 
+    /// Starts a thread that copies; dropping `from` at its end gives the writer EPIPE, as it would
+    /// have had without us.
+    pub fn spawn_of(mut from: File, to: File) -> io::Result<Self> {
+        Self::spawn(move || {
+            copy(&mut from, to);
+        })
+    }
+
     /// Resolves when everything is copied.
-    pub async fn finish(self) {
+    pub async fn finish(&mut self) {
         // An error means that the thread is gone: also an end.
-        let _ = self.0.await;
+        let _ = (&mut self.0).await;
     }
 }
 
@@ -142,35 +169,33 @@ fn copy_in() -> io::Result<OwnedFd> {
 }
 
 /// A thread that copies input and is never waited for.
-pub fn copy_in_thread(from: File, to: File) -> io::Result<()> {
-    thread::Builder::new()
-        .name("stdin".into())
-        .spawn(move || copy(from, to))?;
+pub fn copy_in_thread(mut from: File, to: File) -> io::Result<()> {
+    thread::Builder::new().name("stdin".into()).spawn(move || {
+        copy(&mut from, to);
+    })?;
     Ok(())
 }
 
 /// A pipe whose content is copied to `to`.
 pub fn copy_out(to: File) -> io::Result<(OwnedFd, Copy)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    let from = File::from(read);
-    Ok((write, Copy::spawn(move || copy(from, to))?))
+    Ok((write, Copy::spawn_of(File::from(read), to)?))
 }
 
-/// Copies until the end of `from` or until `to` takes no more; dropping `from` then gives the writer
-/// EPIPE, as it would have had without us.
-pub fn copy(mut from: File, mut to: File) {
+/// Copies until the end of `from` or until `to` takes no more.
+pub fn copy(from: &mut File, mut to: File) -> Ended {
     let mut buffer = [0; 64 << 10];
     loop {
         let read = match from.read(&mut buffer) {
-            Ok(0) => return,
+            Ok(0) => return Ended::Source,
             Ok(read) => read,
             Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
             // A pseudo-terminal answers EIO when its last user is gone: its end of file.
-            Err(_) => return,
+            Err(_) => return Ended::Source,
         };
         // Within bounds: read() returns at most the buffer's length.
         if write_all(&mut to, &buffer[..read]).is_err() {
-            return;
+            return Ended::Target;
         }
     }
 }
@@ -207,7 +232,7 @@ mod tests {
     #[test]
     fn everything_written_is_copied_before_the_end() {
         let mut target = tempfile::tempfile().unwrap();
-        let (inside, copy) = copy_out(target.try_clone().unwrap()).unwrap();
+        let (inside, mut copy) = copy_out(target.try_clone().unwrap()).unwrap();
         File::from(inside).write_all(&[7; 300_000]).unwrap();
         tokio::runtime::Builder::new_current_thread()
             .build()
@@ -223,7 +248,7 @@ mod tests {
     fn a_writer_learns_that_the_reader_is_gone() {
         let (read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
         drop(read);
-        let (inside, copy) = copy_out(File::from(write)).unwrap();
+        let (inside, mut copy) = copy_out(File::from(write)).unwrap();
         let mut inside = File::from(inside);
         inside.write_all(b"x").unwrap();
         tokio::runtime::Builder::new_current_thread()

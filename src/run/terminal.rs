@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
-use super::stdio::{Copy, copy, copy_in_thread};
+use super::stdio::{Copy, copy_in_thread};
 use crate::failure::{Context, Kind, Result};
 use crate::leash::WindowSize;
 
@@ -39,7 +39,7 @@ impl Terminal {
             .or_fail(Kind::Host, cannot)?;
         let output = master.try_clone().or_fail(Kind::Host, cannot)?;
         let (from, to) = (File::from(output), File::from(screen));
-        let copy = Copy::spawn(move || copy(from, to)).or_fail(Kind::Host, cannot)?;
+        let copy = Copy::spawn_of(from, to).or_fail(Kind::Host, cannot)?;
         Ok((Self { master, _raw: raw }, copy))
     }
 

@@ -3,7 +3,9 @@
 pub mod ledger;
 mod output;
 pub mod processes;
+pub mod runs;
 mod shell;
+pub mod terminal;
 pub mod this_host;
 
 use std::env;
@@ -13,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ledger::Ledger;
 pub use output::Output;
+pub use runs::Run;
 pub use shell::Running;
 use tempfile::TempDir;
 
