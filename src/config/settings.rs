@@ -377,3 +377,6 @@ where
 {
     merged.all(name).map(parse).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,12 +4,20 @@
 //! subpath of its own, and a ledger of everything in them, which must be the same after the test as
 //! before.
 
+mod bad_values;
+mod bundle;
 mod capabilities;
+mod connection;
+mod dag_file;
 mod devices;
+mod dry_run;
 mod environment;
 mod exit_codes;
 mod first;
+mod habits;
+mod help;
 mod identity;
+mod image_verbs;
 mod images;
 mod kernel_files;
 mod killed;
@@ -21,4 +29,5 @@ mod stop;
 mod streams;
 mod support;
 mod users;
+mod verdict;
 mod volumes;
