@@ -12,6 +12,7 @@ mod memory;
 mod names;
 mod pass_fd;
 mod stop;
+mod stopped_containerd;
 mod streams;
 mod support;
 mod tty;
