@@ -132,7 +132,7 @@ async fn delete_task(record: &Record, client: &Client) -> Result<Deleted, Error>
         {
             Ok(_) => return Ok(Deleted::Yes),
             Err(why) if why.is_not_found() => return Ok(Deleted::Absent),
-            Err(why) if why.is_failed_precondition() => {}
+            Err(why) if still_runs(&why) => {}
             Err(why) => return Err(why),
         }
         // It still runs (or its end has not reached the shim yet).
@@ -156,6 +156,12 @@ async fn delete_task(record: &Record, client: &Client) -> Result<Deleted, Error>
         ("delete task", id),
         DELETE_PAUSE * u32::try_from(DELETE_TRIES).unwrap_or(u32::MAX),
     ))
+}
+
+/// containerd says it with a code of its own, the shim in words alone (containerd,
+/// `pkg/process/init_state.go`).
+fn still_runs(why: &Error) -> bool {
+    why.is_failed_precondition() || why.message().contains("cannot delete a running process")
 }
 
 async fn delete_container(record: &Record, client: &Client) -> Result<(), Error> {

@@ -52,6 +52,37 @@ fn everything_inside_dies_with_airtight() {
 }
 
 #[test]
+fn a_fork_bomb_dies_with_airtight() {
+    let host = Host::new();
+    // A shell that cannot fork ends; the others go on.
+    let bomb =
+        "trap '' TERM; b() { while :; do b & done; }; b 2>/dev/null & echo ready; exec sleep 1000";
+    for pid in ["private", "host"] {
+        let args = [
+            "run",
+            "--pid",
+            pid,
+            "--pids-limit",
+            "32",
+            "busybox:test",
+            "sh",
+            "-c",
+            bomb,
+        ];
+        let airtight = Run::ready(&mut host.command(&args));
+        processes::until("the bomb has filled its limit", || {
+            processes::below(&host.subpath()).len() >= 20
+        });
+        airtight.destroy();
+        if pid == "private" {
+            gone(&host);
+        }
+        reap(&host);
+        gone(&host);
+    }
+}
+
+#[test]
 fn in_the_host_s_pid_namespace_everything_dies_with_airtight_too() {
     let host = Host::new();
     for args in [&["--pid", "host"][..], &["--pid", "host", "-u", "1000"]] {

@@ -30,6 +30,7 @@ mod pass_fd;
 mod process;
 mod runtimes;
 mod stop;
+mod stopped_containerd;
 mod streams;
 mod support;
 mod tty;

@@ -1,5 +1,6 @@
 //! What every test needs.
 
+pub mod containerd;
 pub mod ledger;
 mod output;
 pub mod processes;
@@ -21,17 +22,26 @@ use tempfile::TempDir;
 
 /// One test's part of the machine. Dropping it checks that the ledger is the same as before.
 pub struct Host {
+    address: PathBuf,
     namespace: String,
     dir: TempDir,
     before: Option<Ledger>,
 }
 
 impl Host {
+
+        Self::at(address(), images)
+    /// The same on the containerd that listens at `address`.
     /// With `archives` (names of archives that `scripts/make-test-images` makes) imported.
+    /// With `images` (names of archives that `scripts/make-test-images` makes) imported.
+    pub fn at(address: PathBuf, images: &[&str]) -> Self {
     pub fn with(archives: &[&str]) -> Self {
+    pub fn with(images: &[&str]) -> Self {
+    }
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mut host = Self {
+            address,
             namespace: format!("e2e-{}-{number}", std::process::id()),
             // A socket's path has at most 107 bytes, so the state directory has a short name.
             dir: tempfile::Builder::new()
@@ -58,7 +68,7 @@ impl Host {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_airtight"));
         command
-            .env("CONTAINERD_ADDRESS", address())
+            .env("CONTAINERD_ADDRESS", &self.address)
             .env("CONTAINERD_NAMESPACE", &self.namespace)
             .env("AIRTIGHT_STATE_DIR", self.state())
             .env("AIRTIGHT_DATA_DIR", self.dir.path().join("data"))
@@ -88,7 +98,7 @@ impl Host {
         let output = Command::new("ctr")
             .args([
                 "--address",
-                address().to_str().unwrap(),
+                self.address.to_str().unwrap(),
                 "--namespace",
                 &self.namespace,
             ])

@@ -14,9 +14,12 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// The processes of this host that are in a cgroup below `subpath`.
 pub fn below(subpath: &str) -> Vec<i32> {
+    pids().filter(|pid| is_below(*pid, subpath)).collect()
+}
+
+fn pids() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| is_below(*pid, subpath)).collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 fn is_below(pid: i32, subpath: &str) -> bool {
@@ -24,6 +27,17 @@ fn is_below(pid: i32, subpath: &str) -> bool {
     let alive = fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|text| !text.is_empty());
     let path = format!("/{subpath}/");
     alive && cgroups.lines().any(|line| line.contains(&path))
+}
+
+/// The process that was started with this argument.
+#[track_caller]
+pub fn with_argument(argument: &str) -> i32 {
+    let has = |pid: &i32| {
+        let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        // The script that starts it may name it too, as a part of something longer.
+        arguments.split('\0').any(|one| one == argument) && name(*pid) == "containerd"
+    };
+    pids().find(has).expect("there is such a process")
 }
 
 /// What process `pid` calls itself.
