@@ -48,13 +48,14 @@ fn an_error_names_the_flag_and_keeps_its_reason_and_hints() {
 }
 
 #[test]
-fn a_bare_variable_takes_our_value_or_stays_unset() {
+fn a_bare_variable_takes_our_value_or_takes_the_image_s_away() {
     let settings = with("environments", "OURS").unwrap();
     assert_eq!(
         settings.environment.get("OURS").and_then(Option::as_deref),
         Some("o")
     );
-    assert!(with("environments", "NOT").unwrap().environment.is_empty());
+    let absent = with("environments", "NOT").unwrap().environment;
+    assert_eq!(absent.get("NOT"), Some(&None));
 }
 
 proptest! {
