@@ -29,15 +29,13 @@ pub struct Host {
 }
 
 impl Host {
-
-        Self::at(address(), images)
-    /// The same on the containerd that listens at `address`.
     /// With `archives` (names of archives that `scripts/make-test-images` makes) imported.
-    /// With `images` (names of archives that `scripts/make-test-images` makes) imported.
-    pub fn at(address: PathBuf, images: &[&str]) -> Self {
     pub fn with(archives: &[&str]) -> Self {
-    pub fn with(images: &[&str]) -> Self {
+        Self::at(address(), archives)
     }
+
+    /// The same on the containerd that listens at `address`.
+    pub fn at(address: PathBuf, archives: &[&str]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mut host = Self {
