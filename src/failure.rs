@@ -153,6 +153,14 @@ mod tests {
     }
 
     #[test]
+    fn what_to_do_about_a_cause_is_not_lost() {
+        let inner = Failure::usage("unknown capability").hint("did you mean KILL?");
+        let failure = Failure::usage("invalid value").because(inner);
+        assert_eq!(failure.hints(), ["did you mean KILL?"]);
+        assert_eq!(failure.to_string(), "invalid value: unknown capability");
+    }
+
+    #[test]
     fn a_reworded_failure_keeps_its_cause_and_hints() {
         let inner = Failure::usage("invalid user \"-1\"").because("no such id");
         let failure = inner.hint("use 0").reworded("invalid value for --user");
@@ -165,13 +173,5 @@ mod tests {
         );
         let plain = Failure::usage("unknown capability").reworded("invalid value");
         assert_eq!(plain.to_string(), "invalid value: unknown capability");
-    }
-
-    #[test]
-    fn what_to_do_about_a_cause_is_not_lost() {
-        let inner = Failure::usage("unknown capability").hint("did you mean KILL?");
-        let failure = Failure::usage("invalid value").because(inner);
-        assert_eq!(failure.hints(), ["did you mean KILL?"]);
-        assert_eq!(failure.to_string(), "invalid value: unknown capability");
     }
 }

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(why) => {
-            eprintln!("airtight: cannot start: {why}");
+            cli::out::tell(format_args!("cannot start: {why}"));
             return ExitCode::from(125);
         }
     };

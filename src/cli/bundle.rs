@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
 
+use super::interrupt::interrupted;
 use super::{Globals, settings};
+use crate::config::keys;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::run::preview::Preview;
 use crate::spec::{self, Places};
@@ -16,7 +18,7 @@ const AFTER: &str = "\
 Example:
   airtight bundle -o /tmp/b busybox echo hello && runc run --bundle /tmp/b hello
 
-The bundle has no owner and so no init: its payload is PID 1 and gets the descriptors of the runtime. --timeout, --stop-timeout and --pass-fd mean nothing to it.
+The bundle has no owner and so no init: its payload is PID 1 and gets the descriptors of the runtime. What only an owner could honour (--timeout, --stop-signal, --stop-timeout, --pass-fd, --label, --runtime, --runtime-binary) means nothing to it.
 
 Exit codes: 0, or 125.";
 
@@ -50,8 +52,9 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
         .unwrap_or_default();
     let (_, image, plan) = super::run::plan(matches, globals).await?;
     super::warn(&plan.warnings);
+    super::warn(&meaningless(matches));
     let plan = plan.without_init();
-    make_empty(&dir)?;
+    let was = make_empty(&dir)?;
     let dir = dir
         .canonicalize()
         .or_fail(Kind::Host, || format!("cannot find {}", dir.display()))?;
@@ -65,12 +68,56 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
         client: &globals.client,
         places: &places,
     };
-    let written = write(preview, &dir).await;
+    let written = write_to_the_end(preview, &dir).await;
     if written.is_err() {
         // Best effort: what matters is the first failure.
-        let _ = fs::remove_dir_all(&dir);
+        let _ = match was {
+            Was::There => clear(&dir),
+            Was::Absent => fs::remove_dir_all(&dir),
+        };
     }
     written
+}
+
+/// Keys that the bundle's runtime never learns of.
+const OF_AN_OWNER: [&str; 7] = [
+    "timeout",
+    "stop_signal",
+    "stop_timeout",
+    "pass_fd",
+    "labels",
+    "runtime",
+    "runtime_binary",
+];
+
+fn meaningless(matches: &ArgMatches) -> Vec<String> {
+    let keys = OF_AN_OWNER.into_iter().filter_map(keys::find);
+    let given = keys.filter(|key| settings::given(matches, key.name));
+    given
+        .map(|key| format!("--{} has no effect on a bundle", key.flag))
+        .collect()
+}
+
+/// A copy under way cannot be stopped: an interrupt is heeded when it has ended, so that everything
+/// can be removed.
+async fn write_to_the_end(preview: Preview<'_>, dir: &Path) -> Result<()> {
+    let mut writing = std::pin::pin!(write(preview, dir));
+    tokio::select! {
+        biased;
+        written = &mut writing => written,
+        failure = interrupted("the bundle") => writing.await.and(Err(failure)),
+    }
+}
+
+fn clear(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)?.flatten() {
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 async fn write(preview: Preview<'_>, dir: &Path) -> Result<()> {
@@ -86,12 +133,23 @@ async fn write(preview: Preview<'_>, dir: &Path) -> Result<()> {
     fs::write(dir.join("config.json"), json).or_fail(Kind::Host, cannot)
 }
 
-fn make_empty(dir: &Path) -> Result<()> {
+/// Whether the directory is ours to remove.
+enum Was {
+    There,
+    Absent,
+}
+
+fn make_empty(dir: &Path) -> Result<Was> {
+    let was = if dir.exists() {
+        Was::There
+    } else {
+        Was::Absent
+    };
     fs::create_dir_all(dir).or_fail(Kind::Host, || format!("cannot make {}", dir.display()))?;
     let mut entries =
         fs::read_dir(dir).or_fail(Kind::Host, || format!("cannot read {}", dir.display()))?;
     match entries.next() {
-        None => Ok(()),
+        None => Ok(was),
         Some(_) => {
             Err(Failure::usage(format!("{} is not empty", dir.display()))
                 .hint("name a new directory"))

@@ -10,9 +10,9 @@ use std::io::{self, IsTerminal};
 use std::time::SystemTime;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
+use super::interrupt::interrupted;
 use super::out::{self, Format};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
@@ -161,7 +161,14 @@ async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
     let archive = Archive::open(&source)?;
     let line = ProgressLine::default();
     let report = |progress| line.show(progress);
-    let result = import(client, &archive, &options, &report, interrupted()).await;
+    let result = import(
+        client,
+        &archive,
+        &options,
+        &report,
+        interrupted("the import"),
+    )
+    .await;
     line.clear();
     let imported = result?;
     match Format::of(matches) {
@@ -169,28 +176,6 @@ async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
             out::print_json(&imported.iter().map(show::imported_json).collect::<Vec<_>>())
         }
         Format::Table => out::print(&imported.iter().map(show::imported_text).collect::<String>()),
-    }
-}
-
-/// Comes true with the first signal that asks us to end.
-async fn interrupted() -> Failure {
-    let failure = |kind: SignalKind| {
-        let kind = Kind::Interrupted(kind.as_raw_value());
-        Failure::new(kind, "the import was interrupted")
-    };
-    let kinds = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ];
-    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
-        // Without handlers, signals end us as they always do.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => failure(SignalKind::interrupt()),
-        _ = terminate.recv() => failure(SignalKind::terminate()),
-        _ = hangup.recv() => failure(SignalKind::hangup()),
     }
 }
 
@@ -222,13 +207,19 @@ async fn run_rm(matches: &ArgMatches, client: &Client) -> Result<()> {
     for wanted in &wanted {
         match remove(client, wanted, users).await {
             Ok(names) => {
-                let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
+                let lines: String = names.iter().map(|name| familiar(name) + "\n").collect();
                 out::print(&lines)?;
             }
             Err(failure) => failures.push(failure),
         }
     }
     one_of(failures, wanted.len())
+}
+
+/// The name as people write it; one that is no reference stays as it is.
+fn familiar(name: &str) -> String {
+    let reference = name.parse::<Reference>();
+    reference.map_or_else(|_| name.to_owned(), |name| name.familiar())
 }
 
 /// What to report when some of several removals failed.

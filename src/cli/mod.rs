@@ -5,29 +5,24 @@
 mod bundle;
 mod docker_flags;
 mod doctor;
+mod globals;
 pub mod human;
 mod image;
+mod interrupt;
 pub mod out;
 mod run;
 mod settings;
 mod usage;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 
-use crate::containerd::{self, Client};
-use crate::failure::{Context, Failure, Kind, Result};
-use crate::id::ContainerId;
+use crate::failure::{Failure, Kind, Result};
 use crate::reap;
-use crate::run::Connection;
-use crate::run::state::{self, State};
-
-/// containerd's namespace for everything of ours.
-const NAMESPACE: &str = "airtight";
+pub use globals::Globals;
 
 const ABOUT: &str = "Runs one task in one sealed container, by talking to containerd directly";
 const LONG_ABOUT: &str = "\
@@ -62,7 +57,7 @@ pub fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .args(global_flags())
+        .args(globals::flags())
         .subcommand(run::command())
         .subcommand(bundle::command())
         .subcommand(image::command())
@@ -129,7 +124,8 @@ fn parse(args: Vec<OsString>) -> Result<ArgMatches, Result<ExitCode, Failed>> {
             Ok(ExitCode::SUCCESS)
         }
         usage::Refusal::NoVerb(help) => {
-            eprintln!("{help}");
+            // Nobody reads it: no reason for another message.
+            let _ = writeln!(std::io::stderr(), "{help}");
             Ok(ExitCode::from(125))
         }
         usage::Refusal::Wrong(failure) => Err(Failed {
@@ -146,7 +142,7 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
     }
     must_be_root()?;
     for left in reap::dead_owners(&globals.state).await? {
-        eprintln!("airtight: {left}");
+        out::tell(left);
     }
     match matches.subcommand() {
         Some(("run", matches)) => run::run(matches, &globals).await,
@@ -174,133 +170,15 @@ fn must_be_root() -> Result<()> {
 
 /// Prints a failure and what can be done about it, on stderr.
 pub fn print_failure(failure: &Failure) {
-    eprintln!("airtight: {failure}");
-    for hint in failure.hints() {
-        eprintln!("  hint: {hint}");
-    }
+    let hints = failure.hints().iter();
+    let hints: String = hints.map(|hint| format!("\n  hint: {hint}")).collect();
+    out::tell(format_args!("{failure}{hints}"));
 }
 
 fn warn(warnings: &[String]) {
     for warning in warnings {
-        eprintln!("airtight: warning: {warning}");
+        out::tell(format_args!("warning: {warning}"));
     }
-}
-
-/// What the global flags say.
-pub struct Globals {
-    /// containerd, not yet asked anything.
-    pub client: Client,
-    /// How it was named.
-    pub connection: Connection,
-    /// Our own directories.
-    pub state: State,
-}
-
-impl Globals {
-    fn of(matches: &ArgMatches) -> Result<Self> {
-        let connection = Connection {
-            address: global(matches, "address"),
-            namespace: namespace(global(matches, "namespace"))?,
-        };
-        Ok(Self {
-            client: Client::new(&connection.address, &connection.namespace)?,
-            state: State::new(
-                directory(matches, "state-dir")?,
-                directory(matches, "data-dir")?,
-            ),
-            connection,
-        })
-    }
-
-    /// Says at once and clearly when there is no containerd; the first call would speak of its object.
-    async fn reach_containerd(&self) -> Result<()> {
-        containerd::reach(&self.connection.address).await
-    }
-}
-
-/// The value of a global flag; an empty variable is as good as none.
-fn global(matches: &ArgMatches, name: &str) -> String {
-    let text = matches.get_one::<String>(name).cloned().unwrap_or_default();
-    let from_variable = matches.value_source(name) == Some(ValueSource::EnvVariable);
-    let default = GLOBALS.iter().find(|global| global.name == name);
-    match default {
-        Some(global) if text.is_empty() && from_variable => global.default.to_owned(),
-        _ => text,
-    }
-}
-
-/// containerd's rule for names of namespaces is its rule for ids.
-fn namespace(text: String) -> Result<String> {
-    match text.parse::<ContainerId>() {
-        Ok(_) => Ok(text),
-        Err(why) => Err(why.reworded(format!("invalid containerd namespace {text:?}"))),
-    }
-}
-
-/// Paths of these directories end up in specs and records, which outlive our working directory.
-fn directory(matches: &ArgMatches, name: &str) -> Result<PathBuf> {
-    let text = global(matches, name);
-    if text.is_empty() {
-        return Err(Failure::usage(format!("--{name} needs a directory")));
-    }
-    std::path::absolute(&text).or_fail(Kind::Usage, || {
-        format!("invalid value {text:?} for --{name}")
-    })
-}
-
-/// A flag that every verb takes.
-struct Global {
-    name: &'static str,
-    variable: &'static str,
-    default: &'static str,
-    value: &'static str,
-    help: &'static str,
-}
-
-const GLOBALS: [Global; 4] = [
-    Global {
-        name: "address",
-        variable: "CONTAINERD_ADDRESS",
-        default: containerd::DEFAULT_ADDRESS,
-        value: "SOCKET",
-        help: "containerd's socket",
-    },
-    Global {
-        name: "namespace",
-        variable: "CONTAINERD_NAMESPACE",
-        default: NAMESPACE,
-        value: "NAME",
-        help: "containerd's namespace for images and containers",
-    },
-    Global {
-        name: "state-dir",
-        variable: "AIRTIGHT_STATE_DIR",
-        default: state::DEFAULT_STATE,
-        value: "DIR",
-        help: "Where living runs are recorded; on a file system that a reboot empties",
-    },
-    Global {
-        name: "data-dir",
-        variable: "AIRTIGHT_DATA_DIR",
-        default: state::DEFAULT_DATA,
-        value: "DIR",
-        help: "Where anonymous volumes are kept, on disk",
-    },
-];
-
-fn global_flags() -> impl Iterator<Item = Arg> {
-    GLOBALS.iter().map(|global| {
-        Arg::new(global.name)
-            .long(global.name)
-            .env(global.variable)
-            .hide_env_values(true)
-            .default_value(global.default)
-            .value_name(global.value)
-            .help(global.help)
-            .global(true)
-            .action(ArgAction::Set)
-            .help_heading("Global")
-    })
 }
 
 #[cfg(test)]

@@ -56,6 +56,7 @@ pub fn command() -> Command {
                 .long("verdict")
                 .value_name("FILE")
                 .value_parser(ValueParser::path_buf())
+                .conflicts_with("dry-run")
                 .help("Writes how the run ended to FILE, as JSON; also when it did not start"),
         )
         .arg(
@@ -146,15 +147,17 @@ fn report(verdict: &Verdict, failure: Option<Failure>, verbose: bool) {
             Cause::StartFailed { .. } | Cause::Lost { .. }
         ) =>
         {
-            eprintln!("airtight: {}", verdict.cause)
+            out::tell(&verdict.cause)
         }
         None => {}
     }
     for leftover in &verdict.leftovers {
-        eprintln!("airtight: left over, to be undone by a later airtight command: {leftover}");
+        out::tell(format_args!(
+            "left over, to be undone by a later airtight command: {leftover}"
+        ));
     }
     if verbose {
-        eprintln!("airtight: {verdict}");
+        out::tell(verdict);
     }
 }
 

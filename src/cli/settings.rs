@@ -151,7 +151,8 @@ fn flags(matches: &ArgMatches) -> Layer {
     layer
 }
 
-fn given(matches: &ArgMatches, name: &str) -> bool {
+/// Whether the command line itself says it.
+pub fn given(matches: &ArgMatches, name: &str) -> bool {
     matches.value_source(name) == Some(ValueSource::CommandLine)
 }
 

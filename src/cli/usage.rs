@@ -9,7 +9,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 
-use super::docker_flags;
+use super::{docker_flags, globals};
 use crate::config::nearest;
 use crate::failure::Failure;
 
@@ -39,13 +39,13 @@ pub fn refusal(error: &Error, command: &mut Command, args: &[OsString]) -> Refus
             Refusal::Wrong(failure.hint(format!("{} --help lists the verbs", name(&verb))))
         }
         ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument => {
-            let failure = wrong(error, args);
+            let failure = wrong(error, &verb, args);
             Refusal::Wrong(match failure.hints() {
                 [] => failure.hint(format!("{} --help lists the flags", name(&verb))),
                 _ => failure,
             })
         }
-        _ => Refusal::Wrong(wrong(error, args)),
+        _ => Refusal::Wrong(wrong(error, &verb, args)),
     }
 }
 
@@ -73,11 +73,11 @@ fn named_verb(command: &mut Command, args: &[OsString]) -> Command {
     at
 }
 
-fn wrong(error: &Error, args: &[OsString]) -> Failure {
+fn wrong(error: &Error, verb: &Command, args: &[OsString]) -> Failure {
     let get = |kind| text(error, kind);
     let arg = spelled(&get(ContextKind::InvalidArg));
     match error.kind() {
-        ErrorKind::UnknownArgument => unknown_argument(error, &arg),
+        ErrorKind::UnknownArgument => unknown_argument(error, verb, &arg),
         ErrorKind::InvalidValue if get(ContextKind::InvalidValue).is_empty() => {
             let failure = Failure::usage(format!("{arg} needs a value"));
             if arg == "--hostname" {
@@ -118,12 +118,13 @@ fn spelled(arg: &str) -> String {
     name.trim_matches(['<', '>', '.']).to_owned()
 }
 
-fn unknown_argument(error: &Error, arg: &str) -> Failure {
+fn unknown_argument(error: &Error, verb: &Command, arg: &str) -> Failure {
     let failure = Failure::usage(format!("there is no flag {arg}"));
     if !arg.starts_with('-') {
         return Failure::usage(format!("{arg:?} is one argument too many"));
     }
-    match docker_flags::advice(arg) {
+    let of_docker_run = matches!(verb.get_name(), "run" | "bundle");
+    match docker_flags::advice(arg).filter(|_| of_docker_run) {
         Some(advice) => Failure::usage(format!("docker's flag {arg} is not here")).hint(advice),
         None => did_you_mean(failure, &text(error, ContextKind::SuggestedArg)),
     }
@@ -144,10 +145,7 @@ fn not_utf8(args: &[OsString]) -> Failure {
     if let Some(arg) = found {
         return Failure::usage(format!("the argument {arg:?} is not UTF-8")).because(why);
     }
-    let mut variables = super::GLOBALS.iter().map(|global| global.variable);
-    let name = variables
-        .find(|name| std::env::var_os(name).is_some_and(|value| bad(&value)))
-        .unwrap_or("a variable");
+    let name = globals::bad_variable(bad).unwrap_or("a variable");
     Failure::usage(format!("the value of {name} is not UTF-8")).because(why)
 }
 

@@ -146,5 +146,20 @@ mod tests {
         fn any_text_is_parsed_or_refused(text in "[ -~\n\t]{0,200}") {
             let _ = parsed(&text);
         }
+
+        #[test]
+        fn any_text_in_the_place_of_a_value_is_parsed_or_refused(text in "(?s).{0,100}") {
+            let _ = parsed(&format!("docker_runtime:\n  image: {text}\n"));
+            let _ = parsed(&format!("docker_runtime:\n  environments:\n    A: {text}\n"));
+        }
+
+        #[test]
+        fn any_bytes_of_a_file_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let dir = tempfile::tempdir().unwrap();
+            let dag = dir.path().join("d.py");
+            std::fs::write(&dag, "").unwrap();
+            std::fs::write(dir.path().join("d.py.metadata.yaml"), bytes).unwrap();
+            let _ = read_beside(&dag);
+        }
     }
 }

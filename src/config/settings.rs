@@ -225,29 +225,27 @@ fn environment(
     merged: &Merged,
     our_env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<BTreeMap<String, Option<String>>> {
-    let value_of = |item: &Item, Variable { name, value }: &Variable| {
-        match (value, our_env(name)) {
-        (Some(value), _) => Ok(Some(value.clone())),
-        (None, None) => Ok(None),
-        (None, Some(ours)) => ours.into_string().map(Some).map_err(|_| {
+    let ours = |item: &Item, name: &str| {
+        let text = our_env(name).map(OsString::into_string).transpose();
+        text.map_err(|_| {
             item.refuse(format!(
                 "the value of {name} in airtight's own environment is not UTF-8, and an OCI spec cannot hold it"
             ))
-        }),
-    }
+        })
     };
     let mut environment = BTreeMap::new();
     for item in merged.all("env_file") {
-        for variable in env_file::read(item)? {
-            if let Some(value) = value_of(item, &variable)? {
-                environment.insert(variable.name, Some(value));
+        for Variable { name, value } in env_file::read(item)? {
+            let value = value.map_or_else(|| ours(item, &name), |value| Ok(Some(value)))?;
+            if value.is_some() {
+                environment.insert(name, value);
             }
         }
     }
     for item in merged.all("environments") {
-        let variable = parse::<Variable>(item)?;
-        let value = value_of(item, &variable)?;
-        environment.insert(variable.name, value);
+        let Variable { name, value } = parse(item)?;
+        let value = value.map_or_else(|| ours(item, &name), |value| Ok(Some(value)))?;
+        environment.insert(name, value);
     }
     Ok(environment)
 }
@@ -379,3 +377,6 @@ where
 {
     merged.all(name).map(parse).collect()
 }
+
+#[cfg(test)]
+mod tests;

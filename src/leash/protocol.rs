@@ -170,6 +170,8 @@ impl StartFailure {
 impl SignalNumber {
     /// SIGKILL.
     pub const KILL: Self = Self(9);
+    /// SIGPIPE.
+    pub const PIPE: Self = Self(13);
     /// SIGTERM.
     pub const TERM: Self = Self(15);
 

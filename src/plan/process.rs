@@ -1,6 +1,6 @@
 //! What runs: command, user, environment, descriptors.
 
-use oci_spec::runtime::{Capabilities, PosixRlimit};
+use oci_spec::runtime::{Capabilities, Capability, PosixRlimit};
 use serde::{Serialize, Serializer};
 
 use super::{app_armor, environment};
@@ -96,7 +96,7 @@ pub(super) fn plan(
         interactive: settings.interactive,
         pass_fds: settings.pass_fds.clone(),
         rlimits: rlimits(settings, survey, base)?,
-        oom_score_adj: settings.oom_score_adj.0,
+        oom_score_adj: oom_score_adj(settings, survey)?,
         no_new_privileges: settings.security.no_new_privileges,
         capabilities,
         app_armor_profile: app_armor(settings, survey)?,
@@ -187,6 +187,18 @@ fn check_descriptors(settings: &Settings, survey: &Survey) -> Result<()> {
     Ok(())
 }
 
+/// Below 0 it takes CAP_SYS_RESOURCE (proc(5)).
+fn oom_score_adj(settings: &Settings, survey: &Survey) -> Result<i32> {
+    let score = settings.oom_score_adj.0;
+    if score < 0 && !survey.capabilities.contains(&Capability::SysResource) {
+        return Err(
+            Failure::usage(format!("--oom-score-adj {score} cannot be set"))
+                .because("this host can set none below 0: it has no CAP_SYS_RESOURCE"),
+        );
+    }
+    Ok(score)
+}
+
 /// What the user set over our defaults for every kind: a limit that is not set would be inherited
 /// from containerd. A default yields to what the host can set; what the user set does not.
 fn rlimits(settings: &Settings, survey: &Survey, base: &Base) -> Result<Vec<PosixRlimit>> {
@@ -221,3 +233,6 @@ fn rlimits(settings: &Settings, survey: &Survey, base: &Base) -> Result<Vec<Posi
     }
     Ok(limits.into_iter().map(PosixRlimit::from).collect())
 }
+
+#[cfg(test)]
+mod tests;

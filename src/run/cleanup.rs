@@ -4,12 +4,14 @@
 //! removed if it is there. What cannot be undone now is reported and stays recorded.
 
 use std::fs;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use containerd_client::services::v1::snapshots::RemoveSnapshotRequest;
 use containerd_client::services::v1::{DeleteContainerRequest, DeleteTaskRequest, KillRequest};
 
 use super::record::Record;
+use super::shim;
 use super::state::{RunDir, State};
 use crate::cgroup::Group;
 use crate::containerd::{Client, Error};
@@ -23,6 +25,11 @@ const DELETE_TRIES: usize = 50;
 const DELETE_PAUSE: Duration = Duration::from_millis(100);
 /// What containerd says of an unknown snapshotter; its code is the general InvalidArgument.
 const NO_SNAPSHOTTER: &str = "snapshotter not loaded";
+/// containerd gives itself 5 s to end the shim of a task that it gave up (containerd,
+/// `runtime/v2/shim.go`, `cleanupTimeout`); then we do.
+const SHIM_LIMIT: Duration = Duration::from_secs(8);
+/// How often a shim that containerd is about to end is looked at; and the time it gets to end itself.
+const SHIM_PAUSE: Duration = Duration::from_millis(50);
 
 /// Undoes the run that `dir` belongs to. What could not be undone is returned, in words; the record
 /// is kept then.
@@ -30,7 +37,7 @@ pub async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) 
     let mut leftovers = Vec::new();
     note(&mut leftovers, kill(record).await);
     // The rest hangs on the task: a root file system in use can be neither unmounted nor removed.
-    match delete_task(record, client).await {
+    match end_task(record, client).await {
         Ok(()) => {
             let (container, snapshot) = tokio::join!(
                 delete_container(record, client),
@@ -76,7 +83,41 @@ async fn kill(record: &Record) -> Result<(), String> {
     }
 }
 
-async fn delete_task(record: &Record, client: &Client) -> Result<(), Error> {
+/// Deletes the task, and waits for one that containerd is just giving up.
+async fn end_task(record: &Record, client: &Client) -> Result<(), Error> {
+    let patient_until = Instant::now() + SHIM_LIMIT;
+    let mut asked = false;
+    loop {
+        if delete_task(record, client).await? == Deleted::Yes {
+            return Ok(());
+        }
+        let shims = shim::of(record, Path::new("/proc"));
+        if shims.is_empty() {
+            return Ok(());
+        }
+        let late = Instant::now() > patient_until;
+        for shim in &shims {
+            match (shim.forgotten || late, asked) {
+                (false, _) => {}
+                (true, false) => shim.ask(),
+                (true, true) => shim.kill(),
+            }
+        }
+        asked |= late || shims.iter().all(|shim| shim.forgotten);
+        tokio::time::sleep(SHIM_PAUSE).await;
+        // What the runtime has put there meanwhile.
+        let _ = kill(record).await;
+    }
+}
+
+/// Whether there was a task to delete.
+#[derive(PartialEq, Eq)]
+enum Deleted {
+    Yes,
+    Absent,
+}
+
+async fn delete_task(record: &Record, client: &Client) -> Result<Deleted, Error> {
     let id = record.id.as_str();
     for _ in 0..DELETE_TRIES {
         let request = DeleteTaskRequest {
@@ -89,9 +130,9 @@ async fn delete_task(record: &Record, client: &Client) -> Result<(), Error> {
             })
             .await
         {
-            Ok(_) => return Ok(()),
-            Err(why) if why.is_not_found() => return Ok(()),
-            Err(why) if why.is_failed_precondition() => {}
+            Ok(_) => return Ok(Deleted::Yes),
+            Err(why) if why.is_not_found() => return Ok(Deleted::Absent),
+            Err(why) if still_runs(&why) => {}
             Err(why) => return Err(why),
         }
         // It still runs (or its end has not reached the shim yet).
@@ -115,6 +156,12 @@ async fn delete_task(record: &Record, client: &Client) -> Result<(), Error> {
         ("delete task", id),
         DELETE_PAUSE * u32::try_from(DELETE_TRIES).unwrap_or(u32::MAX),
     ))
+}
+
+/// containerd says it with a code of its own, the shim in words alone (containerd,
+/// `pkg/process/init_state.go`).
+fn still_runs(why: &Error) -> bool {
+    why.is_failed_precondition() || why.message().contains("cannot delete a running process")
 }
 
 async fn delete_container(record: &Record, client: &Client) -> Result<(), Error> {

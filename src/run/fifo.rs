@@ -18,7 +18,7 @@ use nix::unistd::mkfifo;
 use tokio::sync::oneshot;
 
 use super::launch::TaskStdio;
-use super::stdio::{Copy, copy};
+use super::stdio::{Output, copy};
 use crate::failure::{Context, Kind, Result};
 use crate::plan::Process;
 
@@ -26,11 +26,10 @@ use crate::plan::Process;
 #[derive(Debug)]
 pub struct Fifos {
     stdin: Option<PathBuf>,
-    outputs: Vec<PathBuf>,
     /// What containerd is to be told.
     pub task: TaskStdio,
     /// To wait for at the end.
-    pub copies: Vec<Copy>,
+    pub output: Output,
 }
 
 impl Fifos {
@@ -47,13 +46,15 @@ impl Fifos {
             .then(|| make("stdin"))
             .transpose()
             .or_fail(Kind::Host, cannot)?;
-        let mut outputs = vec![make("stdout").or_fail(Kind::Host, cannot)?];
-        let mut copies =
-            vec![copy_out(&outputs[0], io::stdout().as_fd()).or_fail(Kind::Host, cannot)?];
-        if !process.terminal {
-            let stderr = make("stderr").or_fail(Kind::Host, cannot)?;
-            copies.push(copy_out(&stderr, io::stderr().as_fd()).or_fail(Kind::Host, cannot)?);
-            outputs.push(stderr);
+        let mut output = Output::default();
+        let stdout = make("stdout").or_fail(Kind::Host, cannot)?;
+        relay(&stdout, io::stdout().as_fd(), &mut output).or_fail(Kind::Host, cannot)?;
+        let stderr = (!process.terminal)
+            .then(|| make("stderr"))
+            .transpose()
+            .or_fail(Kind::Host, cannot)?;
+        if let Some(stderr) = &stderr {
+            relay(stderr, io::stderr().as_fd(), &mut output).or_fail(Kind::Host, cannot)?;
         }
         let text = |path: Option<&PathBuf>| {
             path.map(|path| path.display().to_string())
@@ -61,15 +62,14 @@ impl Fifos {
         };
         let task = TaskStdio {
             stdin: text(stdin.as_ref()),
-            stdout: text(outputs.first()),
-            stderr: text(outputs.get(1)),
+            stdout: text(Some(&stdout)),
+            stderr: text(stderr.as_ref()),
             terminal: process.terminal,
         };
         Ok(Self {
             stdin,
-            outputs,
             task,
-            copies,
+            output,
         })
     }
 
@@ -89,34 +89,22 @@ impl Fifos {
         thread::Builder::new()
             .name("stdin".into())
             .spawn(move || {
-                copy(File::from(from), to);
+                copy(&mut File::from(from), to);
                 // Nobody may be waiting any more.
                 let _ = done.send(());
             })
             .or_fail(Kind::Host, cannot)?;
         Ok(Some(ended))
     }
-
-    /// Ends the copies where the shim never opened its end.
-    pub fn give_up(&self) {
-        for path in &self.outputs {
-            // Opened and closed: the reader sees the end of its file.
-            drop(open(path, true));
-        }
-    }
 }
 
-fn copy_out(path: &Path, to: BorrowedFd<'_>) -> io::Result<Copy> {
-    let from = open(path, false)?;
+/// Copies what comes out of the FIFO at `path`, which the shim reads too.
+fn relay(path: &Path, to: BorrowedFd<'_>, output: &mut Output) -> io::Result<()> {
     let to = File::from(to.try_clone_to_owned()?);
-    Copy::spawn(move || {
-        // A FIFO that nobody has opened for writing yet reads as ended; poll(2) waits for the first
-        // writer.
-        wait_for_writer(&from);
-        copy(from, to);
-    })
+    output.relay(open(path, false)?, to, wait_for_writer)
 }
 
+/// A FIFO that nobody has opened for writing yet reads as ended; poll(2) waits for the first writer.
 fn wait_for_writer(fifo: &File) {
     loop {
         match poll(

@@ -4,14 +4,17 @@
 //! the record, which is the first thing written.
 
 pub mod cleanup;
+mod early;
 mod end;
 mod fifo;
 mod first;
 mod launch;
 pub mod preview;
+mod progress;
 pub mod record;
 mod rootfs;
 mod runc;
+mod shim;
 mod signals;
 pub mod state;
 mod stdio;
@@ -24,21 +27,22 @@ use std::process;
 
 use tokio::time::Instant;
 
-use self::end::{Asked, End, PayloadEnd};
+use self::early::{Early, Step};
+use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
 use self::launch::{Created, Launch, TaskStdio};
 use self::record::Record;
 use self::signals::Signals;
 use self::state::{RunDir, State};
-use self::stdio::Stdio;
+use self::stdio::{Output, Stdio};
 use self::supervise::{Supervisor, WaitForTask};
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
 use crate::cgroup::{Group, Usage};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
 use crate::image::Image;
-use crate::leash::{Leash, Payload};
+use crate::leash::{Leash, Listener, Payload};
 use crate::plan::{MountKind, Plan};
 use crate::survey::Survey;
 
@@ -117,54 +121,60 @@ async fn live(
         Some(Fifos::prepare(process, dir.path())?)
     };
     let nothing = TaskStdio::default();
-    let created = launch
-        .create(fifos.as_ref().map_or(&nothing, |fifos| &fifos.task), phases)
-        .await;
-    if created.is_err() {
-        fifos.iter().for_each(Fifos::give_up);
-    }
-    let Created { pid, listener } = created?;
-    if signals.asked_to_end() {
-        fifos.iter().for_each(Fifos::give_up);
-        return Ok(End {
-            payload: PayloadEnd::TaskStatus(143),
-            asked: Some(Asked::Stop),
-        });
-    }
+    let mut early = Early {
+        time_limit: job.time_limit(phases),
+        signals,
+    };
+    let task_stdio = fifos.as_ref().map_or(&nothing, |fifos| &fifos.task);
+    let creating = launch.create(task_stdio, phases);
+    let Created { pid, listener } = match early.unless_asked(creating).await? {
+        Step::Done(created) => created,
+        Step::Ended(end) => return Ok(end),
+    };
 
-    let task = wait_for_task(job);
+    let mut task = wait_for_task(job);
     let first = FirstProcess::hold(pid, job.group()?);
-    launch.start().await?;
-    let mut copies = Vec::new();
-    let mut task = task;
-    let leash = match listener {
-        Some(listener) => {
-            let leash = tokio::select! {
-                leash = listener.accept() => leash?,
-                end = &mut task => return Err(init_failed(&end)),
-            };
-            copies = hand_over(job, &leash)?;
-            Some(leash)
+    let mut output = Output::default();
+    let leash = if let Some(listener) = listener {
+        let starting = start_init(launch, listener, &mut task);
+        let leash = match early.unless_asked(starting).await? {
+            Step::Done(leash) => leash,
+            Step::Ended(end) => return Ok(end),
+        };
+        output.copies = hand_over(job, &leash)?;
+        Some(leash)
+    } else {
+        launch.start().await?;
+        phases.lap("start");
+        if let Some(fifos) = fifos {
+            close_stdin_at_its_end(job, &fifos)?;
+            output = fifos.output;
         }
-        None => {
-            if let Some(fifos) = fifos {
-                close_stdin_at_its_end(job, &fifos)?;
-                copies = fifos.copies;
-            }
-            phases.lap("start");
-            None
-        }
+        None
     };
     let supervisor = Supervisor {
         stop: job.plan.stop,
-        signals,
+        time_limit: early.time_limit,
+        signals: early.signals,
         first,
         leash,
         interactive: process.interactive,
-        copies,
-        began: Instant::from_std(phases.started()),
+        output,
     };
     supervisor.watch(task, phases).await
+}
+
+/// Starts the init and waits for its call.
+async fn start_init(
+    launch: Launch<'_>,
+    listener: Listener,
+    task: &mut WaitForTask,
+) -> Result<Leash> {
+    launch.start().await?;
+    tokio::select! {
+        leash = listener.accept() => leash,
+        end = task => Err(init_failed(&end)),
+    }
 }
 
 /// Starts waiting before the task is started, so that its end cannot be missed.
@@ -253,6 +263,11 @@ impl Job<'_> {
 
     fn usage(&self) -> Usage {
         self.group().map(|group| group.usage()).unwrap_or_default()
+    }
+
+    fn time_limit(&self, phases: &Phases) -> Option<Instant> {
+        let limit = self.plan.stop.time_limit?;
+        Instant::from_std(phases.started()).checked_add(limit)
     }
 
     fn program(&self) -> &str {

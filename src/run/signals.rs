@@ -20,6 +20,9 @@ const LISTENED: [i32; 8] = [
     libc::SIGWINCH,
 ];
 
+/// Those that mean an end, before there is a payload that could have another opinion.
+const ENDS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+
 /// The signals sent to us since this was made.
 #[derive(Debug)]
 pub struct Signals(UnboundedReceiver<i32>);
@@ -52,14 +55,13 @@ impl Signals {
         }
     }
 
-    /// Whether one that would end a process has come in the meantime; others are forgotten.
-    pub fn asked_to_end(&mut self) -> bool {
-        let ends = |number| {
-            matches!(
-                number,
-                libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT
-            )
-        };
-        std::iter::from_fn(|| self.0.try_recv().ok()).any(ends)
+    /// Resolves with the next one that would end a process; others are forgotten.
+    pub async fn end_asked(&mut self) -> i32 {
+        loop {
+            let number = self.next().await;
+            if ENDS.contains(&number) {
+                return number;
+            }
+        }
     }
 }

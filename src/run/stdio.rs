@@ -7,12 +7,13 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::thread;
 
 use nix::sys::stat::fstat;
 use nix::unistd::pipe2;
 use nix::{errno::Errno, fcntl::OFlag};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::failure::{Context, Kind, Result};
 use crate::leash::inherited;
@@ -28,13 +29,54 @@ pub struct Stdio {
     pub copies: Vec<Copy>,
 }
 
+/// Output that does not go to its reader by itself.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// To wait for at the end.
+    pub copies: Vec<Copy>,
+    /// Told when the reader of a copy is gone and the payload cannot learn it by itself.
+    pub reader_gone: Arc<Notify>,
+}
+
+impl Output {
+    /// Adds a copy from what gives its writers no EPIPE. When its reader is gone, that is told, and the
+    /// rest goes nowhere: until the writers are ended, they shall not block. `begin` is called first.
+    pub fn relay(
+        &mut self,
+        mut from: File,
+        to: File,
+        begin: impl FnOnce(&File) + Send + 'static,
+    ) -> io::Result<()> {
+        let reader_gone = self.reader_gone.clone();
+        let copy = Copy::spawn(move || {
+            begin(&from);
+            if copy(&mut from, to) == Ended::Target {
+                reader_gone.notify_one();
+                // It ends with an error where a pseudo-terminal's last user is gone.
+                let _ = io::copy(&mut from, &mut io::sink());
+            }
+        })?;
+        self.copies.push(copy);
+        Ok(())
+    }
+}
+
+/// Which side ended a copy.
+#[derive(PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing more comes.
+    Source,
+    /// Nothing more is taken.
+    Target,
+}
+
 /// A thread that copies output; it ends when the last writer is gone or our reader is.
 #[derive(Debug)]
 pub struct Copy(oneshot::Receiver<()>);
 
 impl Copy {
     /// Starts the thread.
-    pub fn spawn(copy: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    fn spawn(copy: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (done, finished) = oneshot::channel();
         thread::Builder::new()
             .name("output".into())
@@ -47,9 +89,9 @@ impl Copy {
     }
 
     /// Resolves when everything is copied.
-    pub async fn finish(self) {
+    pub async fn finish(&mut self) {
         // An error means that the thread is gone: also an end.
-        let _ = self.0.await;
+        let _ = (&mut self.0).await;
     }
 }
 
@@ -142,35 +184,38 @@ fn copy_in() -> io::Result<OwnedFd> {
 }
 
 /// A thread that copies input and is never waited for.
-pub fn copy_in_thread(from: File, to: File) -> io::Result<()> {
-    thread::Builder::new()
-        .name("stdin".into())
-        .spawn(move || copy(from, to))?;
+pub fn copy_in_thread(mut from: File, to: File) -> io::Result<()> {
+    thread::Builder::new().name("stdin".into()).spawn(move || {
+        copy(&mut from, to);
+    })?;
     Ok(())
 }
 
 /// A pipe whose content is copied to `to`.
-pub fn copy_out(to: File) -> io::Result<(OwnedFd, Copy)> {
+fn copy_out(to: File) -> io::Result<(OwnedFd, Copy)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    let from = File::from(read);
-    Ok((write, Copy::spawn(move || copy(from, to))?))
+    let mut from = File::from(read);
+    // Dropping `from` at the end gives the writer EPIPE, as it would have had without us.
+    let copy = Copy::spawn(move || {
+        copy(&mut from, to);
+    })?;
+    Ok((write, copy))
 }
 
-/// Copies until the end of `from` or until `to` takes no more; dropping `from` then gives the writer
-/// EPIPE, as it would have had without us.
-pub fn copy(mut from: File, mut to: File) {
+/// Copies until the end of `from` or until `to` takes no more.
+pub fn copy(from: &mut File, mut to: File) -> Ended {
     let mut buffer = [0; 64 << 10];
     loop {
         let read = match from.read(&mut buffer) {
-            Ok(0) => return,
+            Ok(0) => return Ended::Source,
             Ok(read) => read,
             Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
             // A pseudo-terminal answers EIO when its last user is gone: its end of file.
-            Err(_) => return,
+            Err(_) => return Ended::Source,
         };
         // Within bounds: read() returns at most the buffer's length.
         if write_all(&mut to, &buffer[..read]).is_err() {
-            return;
+            return Ended::Target;
         }
     }
 }
@@ -207,7 +252,7 @@ mod tests {
     #[test]
     fn everything_written_is_copied_before_the_end() {
         let mut target = tempfile::tempfile().unwrap();
-        let (inside, copy) = copy_out(target.try_clone().unwrap()).unwrap();
+        let (inside, mut copy) = copy_out(target.try_clone().unwrap()).unwrap();
         File::from(inside).write_all(&[7; 300_000]).unwrap();
         tokio::runtime::Builder::new_current_thread()
             .build()
@@ -223,7 +268,7 @@ mod tests {
     fn a_writer_learns_that_the_reader_is_gone() {
         let (read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
         drop(read);
-        let (inside, copy) = copy_out(File::from(write)).unwrap();
+        let (inside, mut copy) = copy_out(File::from(write)).unwrap();
         let mut inside = File::from(inside);
         inside.write_all(b"x").unwrap();
         tokio::runtime::Builder::new_current_thread()

@@ -6,16 +6,17 @@
 //! not waited for longer than [`AFTER_END`].
 
 use std::future::Future;
-use std::pin::Pin;
-use std::time::Duration;
+use std::mem::replace;
+use std::pin::{Pin, pin};
 
 use nix::libc;
 use tokio::time::{Instant, sleep_until};
 
 use super::end::{Asked, End, PayloadEnd};
 use super::first::FirstProcess;
+use super::progress::{AFTER_END, AFTER_KILL, Payload, Progress, Rung, after};
 use super::signals::Signals;
-use super::stdio::Copy;
+use super::stdio::Output;
 use super::terminal::Terminal;
 use super::verdict::Phases;
 use super::wait::TaskEnd;
@@ -23,10 +24,6 @@ use crate::failure::Result;
 use crate::leash::{Event, Leash, SignalNumber, SignalRefusal};
 use crate::plan::StopPlan;
 
-/// From SIGKILL to the first process until the cgroup is killed as a whole.
-const AFTER_KILL: Duration = Duration::from_secs(2);
-/// From the payload's end, or the last kill, until containerd is no longer waited for.
-const AFTER_END: Duration = Duration::from_secs(10);
 /// As many interrupts from the keyboard mean: now.
 const IMPATIENT: u32 = 3;
 
@@ -37,6 +34,8 @@ pub type WaitForTask = Pin<Box<dyn Future<Output = TaskEnd>>>;
 pub struct Supervisor<'a> {
     /// How to stop it.
     pub stop: StopPlan,
+    /// When the whole run's time is over.
+    pub time_limit: Option<Instant>,
     /// What is sent to us.
     pub signals: &'a mut Signals,
     /// The container's first process: the init, or without it the payload.
@@ -45,46 +44,17 @@ pub struct Supervisor<'a> {
     pub leash: Option<Leash>,
     /// Connects our terminal to the payload's, where it has one.
     pub interactive: bool,
-    /// Threads that copy output, to be waited for.
-    pub copies: Vec<Copy>,
-    /// When the run began.
-    pub began: Instant,
-}
-
-/// How far down the ladder we are.
-#[derive(Debug, Clone, Copy)]
-enum Rung {
-    /// Nothing is asked of the payload.
-    Calm,
-    /// The stop signal is sent; until then it has time.
-    Asked(Instant),
-    /// SIGKILL is sent to the first process.
-    Killed(Instant),
-    /// Nothing more can be done but to wait for containerd to notice.
-    Waiting(Instant),
-}
-
-struct Progress {
-    rung: Rung,
-    asked: Option<Asked>,
-    started: bool,
-    interrupts: u32,
-    terminal: Option<Terminal>,
-    end: Option<PayloadEnd>,
+    /// What is copied, to be waited for.
+    pub output: Output,
 }
 
 impl Supervisor<'_> {
     /// Returns when everything inside has ended, or cannot be ended.
     pub async fn watch(mut self, mut task: WaitForTask, phases: &mut Phases) -> Result<End> {
-        let mut now = Progress {
-            rung: Rung::Calm,
-            asked: None,
-            started: self.leash.is_none(),
-            interrupts: 0,
-            terminal: None,
-            end: None,
-        };
-        let time_limit = self.stop.time_limit.map(|limit| self.began + limit);
+        let mut now = Progress::of(match self.leash {
+            Some(_) => Payload::Starting(Vec::new()),
+            None => Payload::Running,
+        });
         let outcome = loop {
             tokio::select! {
                 biased;
@@ -96,13 +66,17 @@ impl Supervisor<'_> {
                         break PayloadEnd::Unknown("containerd does not report the task's end".into());
                     }
                 }
-                () = at(time_limit.filter(|_| now.asked.is_none())) => self.ask(Asked::Timeout, &mut now),
+                () = at(self.time_limit.filter(|_| now.can_be_asked())) => self.ask(Asked::Timeout, &mut now),
+                () = self.output.reader_gone.notified() => self.on_unread(&mut now),
             }
         };
         phases.lap("run");
-        self.finish_copies(now.asked.is_some()).await;
+        self.finish_output(now.asked.is_some()).await;
         Ok(End {
-            payload: now.end.unwrap_or(outcome),
+            payload: match now.payload {
+                Payload::Ended(end) => end,
+                Payload::Starting(_) | Payload::Running => outcome,
+            },
             asked: now.asked,
         })
     }
@@ -115,16 +89,15 @@ impl Supervisor<'_> {
     ) -> Result<()> {
         match event {
             Some(Event::Terminal(master)) => {
-                let (terminal, copy) = Terminal::connect(master, self.interactive)?;
+                let terminal = Terminal::connect(master, self.interactive, &mut self.output)?;
                 now.terminal = Some(terminal);
-                self.copies.push(copy);
             }
             Some(Event::Started { .. }) => {
                 phases.lap("start");
-                now.started = true;
-                // A stop that came too early for the init to pass on.
-                if now.asked.is_some() {
-                    self.send(self.stop.signal);
+                if let Payload::Starting(waiting) = replace(&mut now.payload, Payload::Running) {
+                    waiting
+                        .into_iter()
+                        .for_each(|number| self.send(number, now));
                 }
             }
             Some(Event::SignalRefused(refusal)) => self.on_refusal(refusal),
@@ -142,14 +115,14 @@ impl Supervisor<'_> {
 
     /// The task has ended; what the init said last may still be unread.
     async fn after_task(&mut self, end: TaskEnd, now: &mut Progress) -> Result<PayloadEnd> {
-        if now.end.is_none() && self.leash.is_some() {
+        if self.leash.is_some() && !now.has_ended() {
             // An init that outlives its task says nothing more.
             tokio::time::timeout(AFTER_KILL, self.last_words(now))
                 .await
                 .unwrap_or(Ok(()))?;
         }
         Ok(match end {
-            TaskEnd::Status(status) => PayloadEnd::TaskStatus(status),
+            TaskEnd::Status(status) => now.first_ended(status),
             TaskEnd::Lost(why) => PayloadEnd::Lost(why),
         })
     }
@@ -171,25 +144,36 @@ impl Supervisor<'_> {
             libc::SIGTERM => self.ask(Asked::Stop, now),
             libc::SIGINT => {
                 now.interrupts += 1;
-                if now.interrupts >= IMPATIENT {
+                if now.interrupts < IMPATIENT {
+                    self.send(number, now);
+                } else if !now.has_ended() {
                     now.asked.get_or_insert(Asked::Stop);
                     self.kill(now);
-                } else {
-                    self.send(number);
                 }
             }
-            other => self.send(other),
+            other => self.send(other, now),
         }
     }
 
     /// Begins the ladder; asking again changes nothing.
     fn ask(&self, why: Asked, now: &mut Progress) {
-        if now.asked.is_none() {
+        if now.can_be_asked() {
             now.asked = Some(why);
             if matches!(now.rung, Rung::Calm) {
-                self.send(self.stop.signal);
-                now.rung = Rung::Asked(Instant::now() + self.stop.timeout);
+                self.send(self.stop.signal, now);
+                now.rung = Rung::Asked(after(self.stop.timeout));
             }
+        }
+    }
+
+    /// Nobody reads what the payload writes, and it gets no EPIPE: a terminal's user is told as when
+    /// the terminal is closed; without an init, this is what SIGPIPE would have done.
+    fn on_unread(&self, now: &mut Progress) {
+        if now.init {
+            self.send(libc::SIGHUP, now);
+        } else if !now.unread {
+            now.unread = true;
+            self.kill(now);
         }
     }
 
@@ -213,7 +197,11 @@ impl Supervisor<'_> {
     }
 
     /// A payload that cannot be reached by the leash is reached by the ladder's next rung.
-    fn send(&self, number: i32) {
+    fn send(&self, number: i32, now: &mut Progress) {
+        if let Payload::Starting(waiting) = &mut now.payload {
+            waiting.push(number);
+            return;
+        }
         match (&self.leash, SignalNumber::try_from(number)) {
             (Some(leash), Ok(signal)) => drop(leash.signal(signal)),
             _ => self.first.signal(number),
@@ -227,33 +215,23 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Nothing that was written is lost: the copies end when every writer is gone. Only someone who
-    /// asked us to stop is not kept waiting for a reader that does not read.
-    async fn finish_copies(&mut self, asked: bool) {
-        for copy in self.copies.drain(..) {
-            if asked {
-                let _ = tokio::time::timeout(AFTER_KILL, copy.finish()).await;
-            } else {
-                copy.finish().await;
+    /// Nothing that was written is lost: a copy ends when every writer is gone. Only someone who asks
+    /// us to stop is not kept waiting for a reader that does not read.
+    async fn finish_output(mut self, asked: bool) {
+        if self.output.copies.is_empty() {
+            return;
+        }
+        // In the host's pid namespace a writer may have outlived the first process.
+        self.first.kill_tree().await;
+        let mut enough = pin!(at(asked.then(|| after(AFTER_KILL))));
+        for copy in &mut self.output.copies {
+            tokio::select! {
+                biased;
+                () = copy.finish() => {}
+                () = &mut enough => return,
+                _ = self.signals.end_asked() => return,
             }
         }
-    }
-}
-
-impl Rung {
-    fn deadline(self) -> Option<Instant> {
-        match self {
-            Self::Calm => None,
-            Self::Asked(until) | Self::Killed(until) | Self::Waiting(until) => Some(until),
-        }
-    }
-}
-
-impl Progress {
-    fn ended(&mut self, end: PayloadEnd) {
-        self.end = Some(end);
-        // The init kills what is left and exits; that must not take for ever either.
-        self.rung = Rung::Killed(Instant::now() + AFTER_END);
     }
 }
 
@@ -264,7 +242,8 @@ async fn next_event(leash: &mut Option<Leash>) -> Result<Option<Event>> {
     }
 }
 
-async fn at(deadline: Option<Instant>) {
+/// Resolves at `deadline`, if there is one.
+pub async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,

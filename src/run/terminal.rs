@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
-use super::stdio::{Copy, copy, copy_in_thread};
+use super::stdio::{Output, copy_in_thread};
 use crate::failure::{Context, Kind, Result};
 use crate::leash::WindowSize;
 
@@ -22,7 +22,7 @@ pub struct Terminal {
 impl Terminal {
     /// Connects the payload's terminal to our stdout and, where wanted, our stdin. The copy ends when
     /// nobody inside uses the terminal any more.
-    pub fn connect(master: OwnedFd, interactive: bool) -> Result<(Self, Copy)> {
+    pub fn connect(master: OwnedFd, interactive: bool, copies: &mut Output) -> Result<Self> {
         let cannot = || "cannot connect the payload's terminal";
         let mut raw = None;
         if interactive {
@@ -39,8 +39,8 @@ impl Terminal {
             .or_fail(Kind::Host, cannot)?;
         let output = master.try_clone().or_fail(Kind::Host, cannot)?;
         let (from, to) = (File::from(output), File::from(screen));
-        let copy = Copy::spawn(move || copy(from, to)).or_fail(Kind::Host, cannot)?;
-        Ok((Self { master, _raw: raw }, copy))
+        copies.relay(from, to, |_| {}).or_fail(Kind::Host, cannot)?;
+        Ok(Self { master, _raw: raw })
     }
 
     /// Gives the payload's terminal the size of ours.

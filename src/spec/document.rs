@@ -219,3 +219,6 @@ fn rootfs_propagation(plan: &Plan) -> Option<String> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

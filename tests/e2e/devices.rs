@@ -88,6 +88,36 @@ fn a_node_made_inside_opens_nothing_unless_privileged() {
 }
 
 #[test]
+fn a_device_asked_for_twice_is_there_once() {
+    let host = Host::new();
+    let script = format!("{OPEN} write /dev/null");
+    let flags = [
+        "--privileged",
+        "--device",
+        "/dev/null",
+        "--device",
+        "/dev/null:/dev/also:r",
+    ];
+    assert_eq!(host.sh(&flags, &script), "written\n");
+    assert_eq!(
+        host.sh(
+            &["--device", "/dev/null:/dev/zero"],
+            "head -c1 /dev/zero | wc -c"
+        ),
+        "0\n"
+    );
+    host.run(&[
+        "--device",
+        "/dev/null",
+        "--device",
+        "/dev/zero:/dev/null",
+        "busybox:test",
+        "true",
+    ])
+    .refused(&["--device", "/dev/null"]);
+}
+
+#[test]
 fn what_is_no_device_is_refused() {
     let host = Host::new();
     for (device, words) in [

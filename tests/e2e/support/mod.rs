@@ -1,33 +1,45 @@
 //! What every test needs.
 
+pub mod containerd;
 pub mod ledger;
 mod output;
 pub mod processes;
+pub mod runs;
 mod shell;
+pub mod terminal;
 pub mod this_host;
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{env, fs};
 
 use ledger::Ledger;
 pub use output::Output;
+pub use runs::Run;
+pub use shell::Running;
 use tempfile::TempDir;
 
 /// One test's part of the machine. Dropping it checks that the ledger is the same as before.
 pub struct Host {
+    address: PathBuf,
     namespace: String,
     dir: TempDir,
     before: Option<Ledger>,
 }
 
 impl Host {
-    /// With `images` (names of archives that `scripts/make-test-images` makes) imported.
-    pub fn with(images: &[&str]) -> Self {
+    /// With `archives` (names of archives that `scripts/make-test-images` makes) imported.
+    pub fn with(archives: &[&str]) -> Self {
+        Self::at(address(), archives)
+    }
+
+    /// The same on the containerd that listens at `address`.
+    pub fn at(address: PathBuf, archives: &[&str]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mut host = Self {
+            address,
             namespace: format!("e2e-{}-{number}", std::process::id()),
             // A socket's path has at most 107 bytes, so the state directory has a short name.
             dir: tempfile::Builder::new()
@@ -36,8 +48,8 @@ impl Host {
                 .unwrap(),
             before: None,
         };
-        for image in images {
-            let archive = wanted("AIRTIGHT_TEST_IMAGES").join(format!("{image}.tar"));
+        for image in archives {
+            let archive = images().join(format!("{image}.tar"));
             let output = Output::of(host.command(&["image", "import"]).arg(archive));
             assert_eq!(output.code, 0, "import of {image}: {}", output.stderr);
         }
@@ -54,7 +66,7 @@ impl Host {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_airtight"));
         command
-            .env("CONTAINERD_ADDRESS", address())
+            .env("CONTAINERD_ADDRESS", &self.address)
             .env("CONTAINERD_NAMESPACE", &self.namespace)
             .env("AIRTIGHT_STATE_DIR", self.state())
             .env("AIRTIGHT_DATA_DIR", self.dir.path().join("data"))
@@ -84,7 +96,7 @@ impl Host {
         let output = Command::new("ctr")
             .args([
                 "--address",
-                address().to_str().unwrap(),
+                self.address.to_str().unwrap(),
                 "--namespace",
                 &self.namespace,
             ])
@@ -102,6 +114,17 @@ impl Host {
     /// The cgroup below which this test's containers are.
     pub fn subpath(&self) -> String {
         self.namespace.clone()
+    }
+
+    /// Removes the empty cgroups above this test's containers, where another runtime than ours has
+    /// made them.
+    pub fn remove_cgroup_parents(&self) {
+        let controllers = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+        let roots = controllers.map(|entry| entry.path());
+        for root in roots.chain(["/sys/fs/cgroup".into()]) {
+            // Most are not there, and one that is not empty is the ledger's business.
+            let _ = fs::remove_dir(root.join(self.subpath()));
+        }
     }
 
     /// containerd's namespace of this test.
@@ -141,6 +164,11 @@ impl Drop for Host {
             self.assert_clean();
         }
     }
+}
+
+/// The directory of the test images.
+pub fn images() -> PathBuf {
+    wanted("AIRTIGHT_TEST_IMAGES")
 }
 
 /// The socket of the private containerd.

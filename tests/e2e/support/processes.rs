@@ -3,14 +3,23 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 /// How long anything in a test may take before it counts as hanging.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// Between two looks, so that what is waited for gets the processor.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// The processes of this host that are in a cgroup below `subpath`.
 pub fn below(subpath: &str) -> Vec<i32> {
+    pids().filter(|pid| is_below(*pid, subpath)).collect()
+}
+
+fn pids() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| is_below(*pid, subpath)).collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 fn is_below(pid: i32, subpath: &str) -> bool {
@@ -20,12 +29,34 @@ fn is_below(pid: i32, subpath: &str) -> bool {
     alive && cgroups.lines().any(|line| line.contains(&path))
 }
 
+/// The process that was started with this argument.
+#[track_caller]
+pub fn with_argument(argument: &str) -> i32 {
+    let has = |pid: &i32| {
+        let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        // The script that starts it may name it too, as a part of something longer.
+        arguments.split('\0').any(|one| one == argument) && name(*pid) == "containerd"
+    };
+    pids().find(has).expect("there is such a process")
+}
+
+/// What process `pid` calls itself.
+pub fn name(pid: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end().to_owned()
+}
+
+/// Sends a signal to a process that may be gone.
+pub fn signal(pid: i32, signal: Signal) {
+    let _ = kill(Pid::from_raw(pid), signal);
+}
+
 /// Waits until `done`, looking again and again; panics when it takes too long.
 #[track_caller]
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < LIMIT, "waited in vain until {what}");
-        std::thread::yield_now();
+        std::thread::sleep(PAUSE);
     }
 }

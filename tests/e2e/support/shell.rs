@@ -20,18 +20,7 @@ impl Host {
             .map(str::to_owned)
             .collect::<Vec<_>>();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let mut child = self
-            .command(&args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("airtight can be started");
-        Running {
-            stdin: child.stdin.take(),
-            stdout: BufReader::new(child.stdout.take().expect("it is piped")),
-            child,
-        }
+        Running::of(&mut self.command(&args))
     }
 
     /// `airtight ARGS` started by a shell after it did `setup`, such as opening descriptors.
@@ -65,6 +54,21 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts `command`, with pipes.
+    pub fn of(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("airtight can be started");
+        Self {
+            stdin: child.stdin.take(),
+            stdout: BufReader::new(child.stdout.take().expect("it is piped")),
+            child,
+        }
+    }
+
     /// The next line that it prints; waits for it.
     #[track_caller]
     pub fn line(&mut self) -> String {

@@ -1,0 +1,66 @@
+//! The container's first process is killed by a stranger: airtight notices, cleans and says so.
+
+use nix::sys::signal::Signal;
+
+use super::support::{Host, Run, processes, runs};
+
+#[test]
+fn a_run_whose_init_is_killed_ends_and_leaves_nothing() {
+    let host = Host::new();
+    let script =
+        "setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 0.01; done' & echo ready; sleep 1000";
+    let path = host.path("verdict.json");
+    let verdict = ["--verdict", path.to_str().unwrap()];
+    for pid in ["private", "host"] {
+        let args = [
+            &["run", "--pid", pid],
+            &verdict[..],
+            &["busybox:test", "sh", "-c", script],
+        ]
+        .concat();
+        let run = Run::ready(&mut host.command(&args));
+        let inside = processes::below(&host.subpath());
+        let init = inside
+            .into_iter()
+            .find(|pid| processes::name(*pid) == "airtight-init");
+        processes::signal(init.unwrap(), Signal::SIGKILL);
+        let output = run.end();
+        assert_eq!((output.code, output.stderr.as_str()), (137, ""), "{pid}");
+        assert_eq!(runs::verdict(&path)["cause"], "signaled", "{pid}");
+        host.assert_clean();
+    }
+}
+
+#[test]
+fn a_payload_killed_from_outside_is_its_own_end() {
+    let host = Host::new();
+    let script = "echo ready; exec sleep 1000";
+    let run = Run::ready(&mut host.command(&["run", "busybox:test", "sh", "-c", script]));
+    let inside = processes::below(&host.subpath());
+    let payload = inside
+        .into_iter()
+        .find(|pid| processes::name(*pid) != "airtight-init");
+    processes::signal(payload.unwrap(), Signal::SIGSEGV);
+    assert_eq!(run.end().code, 139);
+}
+
+#[test]
+fn a_task_killed_through_containerd_is_a_killed_run() {
+    let host = Host::new();
+    for init in ["--init", "--no-init"] {
+        let args = [
+            "run",
+            init,
+            "--name",
+            "victim",
+            "busybox:test",
+            "sh",
+            "-c",
+            "echo ready; exec sleep 1000",
+        ];
+        let run = Run::ready(&mut host.command(&args));
+        host.ctr(&["tasks", "kill", "--signal", "KILL", "victim"]);
+        assert_eq!(run.end().code, 137, "{init}");
+        host.assert_clean();
+    }
+}

@@ -1,0 +1,80 @@
+//! A containerd that does not answer for a while: the payload and its end do not need it.
+
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::support::containerd::Containerd;
+use super::support::{Host, Run, processes};
+
+#[test]
+fn a_payload_s_code_and_output_survive_a_containerd_that_stands_still() {
+    let containerd = Containerd::start();
+    let host = Host::at(containerd.address(), &["busybox"]);
+    for (init, code) in [("--init", 5), ("--no-init", 6)] {
+        let script = format!("echo ready; cat; exit {code}");
+        let args = ["run", init, "-i", "busybox:test", "sh", "-c", &script];
+        let mut run = Run::ready(host.command(&args).stdin(Stdio::piped()));
+        // Without an init airtight feeds the payload only when containerd has answered its start.
+        run.write(b"before\n");
+        assert_eq!(run.line(), "before");
+        containerd.signal(Signal::SIGSTOP);
+        run.write(b"while it stands still\n");
+        assert_eq!(run.line(), "while it stands still");
+        if init == "--init" {
+            // Its end too: the init is the one that says so.
+            run.close_stdin();
+            processes::until("the payload has ended", || {
+                processes::below(&host.subpath()).is_empty()
+            });
+        }
+        // As long as the fault is to last.
+        sleep(Duration::from_secs(3));
+        containerd.signal(Signal::SIGCONT);
+        let output = run.end();
+        assert_eq!((output.code, output.stderr.as_str()), (code, ""), "{init}");
+        host.assert_clean();
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_containerd() {
+    let containerd = Containerd::start();
+    let host = Host::at(containerd.address(), &["busybox"]);
+    for script in [
+        "echo ready; exec sleep 1000",
+        "trap '' TERM; echo ready; sleep 1000",
+    ] {
+        let args = [
+            "run",
+            "--stop-timeout",
+            "0",
+            "busybox:test",
+            "sh",
+            "-c",
+            script,
+        ];
+        let run = Run::ready(&mut host.command(&args));
+        containerd.signal(Signal::SIGSTOP);
+        run.signal(Signal::SIGTERM);
+        processes::until("everything inside is gone", || {
+            processes::below(&host.subpath()).is_empty()
+        });
+        containerd.signal(Signal::SIGCONT);
+        assert!(matches!(run.end().code, 137 | 143));
+        host.assert_clean();
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_while_containerd_stands_still_in_its_launch_ends() {
+    let containerd = Containerd::start();
+    let host = Host::at(containerd.address(), &["busybox"]);
+    containerd.signal(Signal::SIGSTOP);
+    let run = Run::start(&mut host.command(&["run", "--name", "n", "busybox:test", "true"]));
+    run.signal(Signal::SIGTERM);
+    containerd.signal(Signal::SIGCONT);
+    assert!(matches!(run.end().code, 0 | 143));
+}
