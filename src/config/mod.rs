@@ -5,6 +5,7 @@
 //! every text once into a type, and an error there names the origin. No containerd, no decisions
 //! that need the image or the host.
 
+pub mod airflow_cfg;
 pub mod env_file;
 pub mod keys;
 pub mod layer;
