@@ -21,9 +21,6 @@ const MAX_ROUNDS: usize = 20;
 /// Longer than any user's name (`LOGIN_NAME_MAX` is 256), which spares the name service.
 const MAX_USER_NAME: usize = 256;
 
-/// Longer than any variable's name; each `${` looks no further for its `}`.
-const MAX_NAME: usize = 4 << 10;
-
 /// Environment variables.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
@@ -98,47 +95,66 @@ pub(super) fn expand(text: &str, environment: &Environment) -> Result<String, Br
 
 /// `$NAME` and `${NAME}`; what is not set stays as it is.
 fn expand_variables(text: &str, environment: &Environment) -> Result<String, Broken> {
+    let mut closing = Closing { text, next: 0 };
     let mut expanded = String::new();
     let mut rest = text;
     let mut replaced = false;
     while let Some((before, after)) = rest.split_once('$') {
         expanded.push_str(before);
-        let reference = reference(after);
-        let value = reference.and_then(|(name, rest)| Some((name, environment.get(name)?, rest)));
-        if let Some((name, value, after)) = value {
-            let name = || Short::new(name);
-            expanded.push_str(
-                value
-                    .to_str()
-                    .ok_or_else(|| Broken::VariableNotUtf8 { name: name() })?,
-            );
-            replaced = true;
-            rest = after;
-        } else {
+        let Some((name, behind)) = reference(after, &mut closing) else {
             expanded.push('$');
             rest = after;
+            continue;
+        };
+        if let Some(value) = environment.get(name) {
+            expanded.push_str(value.to_str().ok_or_else(|| not_utf8(name))?);
+            replaced = true;
+        } else {
+            expanded.push('$');
+            expanded.push_str(after.strip_suffix(behind).unwrap_or(after));
         }
+        rest = behind;
         if replaced && expanded.len() > MAX_EXPANDED {
-            return Err(Broken::EndlessVariables {
-                limit: MAX_EXPANDED,
-            });
+            let limit = MAX_EXPANDED;
+            return Err(Broken::EndlessVariables { limit });
         }
     }
     expanded.push_str(rest);
     Ok(expanded)
 }
 
+fn not_utf8(name: &str) -> Broken {
+    let name = Short::new(name);
+    Broken::VariableNotUtf8 { name }
+}
+
 /// The name at the front of what follows a `$`, and what follows the name.
-fn reference(text: &str) -> Option<(&str, &str)> {
+fn reference<'t>(text: &'t str, closing: &mut Closing) -> Option<(&'t str, &'t str)> {
     if let Some(text) = text.strip_prefix('{') {
-        let end = text.bytes().take(MAX_NAME).position(|byte| byte == b'}')?;
-        let (name, rest) = text.split_at_checked(end)?;
+        let (name, rest) = text.split_at_checked(closing.within(text)?)?;
         return Some((name, rest.get(1..)?));
     }
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let end = text.find(|c| !is_word(c)).unwrap_or(text.len());
     text.split_at_checked(end)
         .filter(|(name, _)| !name.is_empty())
+}
+
+/// Where the next `}` is; each is looked for once, however many `${` wait for it.
+struct Closing<'t> {
+    text: &'t str,
+    next: usize,
+}
+
+impl Closing<'_> {
+    /// Its offset in `rest`, which is an end of the text.
+    fn within(&mut self, rest: &str) -> Option<usize> {
+        let from = self.text.len().checked_sub(rest.len())?;
+        if self.next < from {
+            self.next = rest.find('}').map_or(self.text.len(), |at| from + at);
+        }
+        self.next.checked_sub(from).filter(|at| *at < rest.len())
+    }
 }
 
 /// `~` and `~user` at the front; an unknown user stays as it is.
@@ -195,6 +211,15 @@ mod tests {
                 Broken::EndlessVariables { limit }
             );
         }
+    }
+
+    #[test]
+    fn many_openings_share_one_brace() {
+        let environment: Environment = [("A", "1")].into_iter().collect();
+        let text = |text: &str| expand(text, &environment).unwrap();
+        assert_eq!(text("${${A}${A}x}${"), "${${A}1x}${");
+        let openings = "${".repeat(100_000);
+        assert_eq!(text(&format!("{openings}A}}")), format!("{openings}A}}"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::problem::{Broken, Short};
 const MAX_DEPTH: usize = 10;
 
 /// What references may add, in bytes; Python sets no limit, and ten lines can fill any memory.
-const MAX_ADDED: usize = 256 << 10;
+const MAX_ADDED: usize = 64 << 10;
 
 /// A reference costs this much more than its text, so that empty ones come to an end too.
 const COST_OF_REFERENCE: usize = 16;

@@ -122,14 +122,15 @@ impl AirflowConfig {
     /// The file's value, with `%(name)s` replaced.
     fn setting(&self, asked: &Asked, budget: &mut Budget) -> Result<Option<Written>> {
         let found = self.find_setting(asked.section, &asked.key);
-        let path = self.path.display();
-        let Some((setting, scope)) = found.map_err(|why| asked.fail(&path, why))? else {
+        let at = |line| Origin::File {
+            path: self.path.clone(),
+            line,
+        };
+        let found = found.map_err(|why| asked.fail(&at(why.line().unwrap_or_default()), why));
+        let Some((setting, scope)) = found? else {
             return Ok(None);
         };
-        let origin = Origin::File {
-            path: self.path.clone(),
-            line: setting.line,
-        };
+        let origin = at(setting.line);
         let look_up = |name: &str| {
             let found = self.find_setting(asked.section, name)?;
             Ok(found.map(|(setting, _)| setting.raw.clone()))

@@ -56,6 +56,16 @@ pub(super) enum Broken {
     VariableNotUtf8 { name: Short },
 }
 
+impl Broken {
+    /// The line that is to blame, where it is another one than the setting's.
+    pub(super) fn line(&self) -> Option<usize> {
+        match self {
+            Self::Twins { second, .. } => Some(*second),
+            _ => None,
+        }
+    }
+}
+
 /// A name of the file's, cut to what fits into a message, on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Short(String);

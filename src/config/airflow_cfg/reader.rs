@@ -2,7 +2,7 @@
 //!
 //! In: text. Out: the document, or what Python's `configparser` would raise first. It does what
 //! `RawConfigParser._read` of Python 3.11 does with `strict` and `empty_lines_in_values` on, which
-//! is how Airflow 2 and 3 use it; Python 3.8 to 3.13 agree.
+//! is how Airflow 2 and 3 use it. Python 3.10 to 3.13 agree; 3.9 ends a header at its first `]`.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::document::{DEFAULT, Document, Setting};
 use super::problem::{Misread, Problem, Short};
 use super::python;
 
-/// Airflow's own file has 700; the limit keeps the memory for a hostile one small.
+/// Airflow's own file has 360; the limit keeps the memory for a hostile one small.
 const MAX_ITEMS: usize = 10_000;
 
 /// Reads the text of a file, which may end its lines in any way.
