@@ -50,10 +50,10 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
         .get_one::<PathBuf>("output")
         .cloned()
         .unwrap_or_default();
-    let (_, image, plan) = super::run::plan(matches, globals).await?;
-    super::warn(&plan.warnings);
+    let planned = super::run::plan(matches, globals).await?;
+    super::warn(&planned.plan.warnings);
     super::warn(&meaningless(matches));
-    let plan = plan.without_init();
+    let plan = planned.plan.without_init();
     let was = make_empty(&dir)?;
     let dir = dir
         .canonicalize()
@@ -64,8 +64,8 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
     };
     let preview = Preview {
         plan: &plan,
-        image: &image,
-        client: &globals.client,
+        image: &planned.image,
+        client: &planned.client,
         places: &places,
     };
     let written = write_to_the_end(preview, &dir).await;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches};
 
+use crate::config::Item;
 use crate::containerd::{self, Client};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
@@ -25,6 +26,7 @@ pub struct Globals {
     pub connection: Connection,
     /// Our own directories.
     pub state: State,
+    address_said: bool,
 }
 
 impl Globals {
@@ -41,7 +43,26 @@ impl Globals {
                 directory(matches, "data-dir")?,
             ),
             connection,
+            address_said: matches!(
+                matches.value_source("address"),
+                Some(ValueSource::CommandLine | ValueSource::EnvVariable)
+            ),
         })
+    }
+
+    /// A connection to the containerd at `address`, in the same namespace.
+    pub fn connect_to(&self, address: String) -> Result<(Client, Connection)> {
+        let namespace = self.connection.namespace.clone();
+        let client = Client::new(&address, &namespace)?;
+        Ok((client, Connection { address, namespace }))
+    }
+
+    /// Which socket counts: that of the command line or of a variable, else the settings'.
+    pub fn address(&self, socket_path: Option<&Item>) -> String {
+        match socket_path {
+            Some(item) if !self.address_said => item.text.clone(),
+            _ => self.connection.address.clone(),
+        }
     }
 
     /// Says at once and clearly when there is no containerd; the first call would speak of its object.

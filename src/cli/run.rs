@@ -10,13 +10,14 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
 use super::{Globals, out, settings};
+use crate::containerd::{self, Client};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
 use crate::image::{self, Image};
 use crate::plan::Plan;
 use crate::run::preview::Preview;
 use crate::run::verdict::{Cause, Phases, Verdict};
-use crate::run::{self, Job, Outcome};
+use crate::run::{self, Connection, Job, Outcome};
 use crate::spec;
 use crate::survey::Survey;
 
@@ -72,8 +73,7 @@ pub fn command() -> Command {
 pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     let phases = Phases::start();
     if matches.get_flag("dry-run") {
-        let (_, image, plan) = plan(matches, globals).await?;
-        print_plan(&plan, &image, globals).await?;
+        print_plan(&plan(matches, globals).await?, globals).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let file = matches.get_one::<PathBuf>("verdict");
@@ -106,17 +106,17 @@ async fn execute(
 ) -> Result<Outcome, (Failure, Phases)> {
     let planned = plan(matches, globals).await;
     phases.lap("plan");
-    let (survey, image, plan) = match planned {
+    let planned = match planned {
         Ok(planned) => planned,
         Err(failure) => return Err((failure, phases)),
     };
-    super::warn(&plan.warnings);
+    super::warn(&planned.plan.warnings);
     let job = Job {
-        plan: &plan,
-        survey: &survey,
-        image: &image,
-        client: &globals.client,
-        connection: &globals.connection,
+        plan: &planned.plan,
+        survey: &planned.survey,
+        image: &planned.image,
+        client: &planned.client,
+        connection: &planned.connection,
         state: &globals.state,
     };
     let begun = phases.clone();
@@ -125,18 +125,42 @@ async fn execute(
         .map_err(|failure| (failure, begun))
 }
 
-/// Everything that is decided before anything exists.
-pub async fn plan(matches: &ArgMatches, globals: &Globals) -> Result<(Survey, Image, Plan)> {
-    let settings = settings::read(matches)?;
+/// Everything that is decided before anything exists, and what it was decided upon.
+pub struct Planned {
+    survey: Survey,
+    /// The image.
+    pub image: Image,
+    /// The decisions.
+    pub plan: Plan,
+    /// containerd, where the settings say it is.
+    pub client: Client,
+    connection: Connection,
+}
+
+/// Decides it.
+pub async fn plan(matches: &ArgMatches, globals: &Globals) -> Result<Planned> {
+    let settings::Read {
+        settings,
+        address,
+        warnings,
+    } = settings::read(matches, globals)?;
+    super::warn(&warnings);
+    let (client, connection) = globals.connect_to(address)?;
     let survey = Survey::take(&settings)?;
-    globals.reach_containerd().await?;
-    let image = image::find(&globals.client, &settings.image).await?;
+    containerd::reach(&connection.address).await?;
+    let image = image::find(&client, &settings.image).await?;
     let id = match &settings.name {
         Some(name) => name.clone(),
         None => ContainerId::random()?,
     };
     let plan = Plan::make(&settings, &survey, &image, id)?;
-    Ok((survey, image, plan))
+    Ok(Planned {
+        survey,
+        image,
+        plan,
+        client,
+        connection,
+    })
 }
 
 fn report(verdict: &Verdict, failure: Option<Failure>, verbose: bool) {
@@ -161,16 +185,16 @@ fn report(verdict: &Verdict, failure: Option<Failure>, verbose: bool) {
     }
 }
 
-async fn print_plan(plan: &Plan, image: &Image, globals: &Globals) -> Result<()> {
-    let places = globals.state.places(&plan.id);
+async fn print_plan(planned: &Planned, globals: &Globals) -> Result<()> {
+    let places = globals.state.places(&planned.plan.id);
     let preview = Preview {
-        plan,
-        image,
-        client: &globals.client,
+        plan: &planned.plan,
+        image: &planned.image,
+        client: &planned.client,
         places: &places,
     };
     let spec = preview.spec().await?;
-    out::print_json(&json!({ "plan": plan, "spec": spec::stable_json(&spec)? }))
+    out::print_json(&json!({ "plan": planned.plan, "spec": spec::stable_json(&spec)? }))
 }
 
 /// Where the verdict goes: opened before the run, so that a path that cannot be written is known then.

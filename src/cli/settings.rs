@@ -7,7 +7,9 @@ use clap::builder::ValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{self, Key, Layer, Origin, Settings, Shape, keys, metadata};
+use super::Globals;
+use crate::config::settings::Surroundings;
+use crate::config::{Collected, Key, Layer, Origin, Profile, Settings, Shape, Sources, keys};
 use crate::failure::{Failure, Result};
 
 /// The image, or the first word of the command.
@@ -34,7 +36,15 @@ pub fn add_flags(command: Command) -> Command {
                 .value_name("FILE")
                 .value_parser(ValueParser::path_buf())
                 .help_heading("Process")
-                .help("Takes image, volumes and environments from FILE.metadata.yaml beside the DAG file FILE; flags win over it, and every argument belongs to the command"),
+                .help("Takes settings from FILE.metadata.yaml beside the DAG file FILE, within the operator's ceilings, and from [docker_runtime] of airflow.cfg; flags win over both, and every argument belongs to the command"),
+        )
+        .arg(
+            Arg::new("profile")
+                .long("profile")
+                .value_name("PROFILE")
+                .value_parser(|text: &str| text.parse::<Profile>())
+                .help_heading("Process")
+                .help("Takes settings from airflow.cfg: task-execution or dag-parsing, whose section counts on top of [docker_runtime]; every argument then belongs to the command"),
         );
     for key in keys::KEYS.iter().filter(|key| !key.flag.is_empty()) {
         command = command.arg(flag(key));
@@ -108,23 +118,58 @@ fn opposite(key: &'static Key) -> Arg {
         .help("The payload itself is PID 1")
 }
 
-/// What the command line and the files that it names say.
-pub fn read(matches: &ArgMatches) -> Result<Settings> {
+/// What the command line and the files that it names say, and how containerd is reached for it.
+pub struct Read {
+    /// The settings.
+    pub settings: Settings,
+    /// containerd's socket.
+    pub address: String,
+    /// What the operator should know of airflow.cfg.
+    pub warnings: Vec<String>,
+}
+
+/// Reads it.
+pub fn read(matches: &ArgMatches, globals: &Globals) -> Result<Read> {
+    let (collected, words) = collect(matches)?;
+    let address = globals.address(collected.merged.one("socket_path"));
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let around = Surroundings {
+        variables: variables.collect(),
+        socket: address.strip_prefix("unix://").unwrap_or(&address).into(),
+        root_forbidden: collected.root_forbidden,
+    };
+    let settings = Settings::parse(&collected.merged, words, &around)?;
+    Ok(Read {
+        settings,
+        address,
+        warnings: collected.warnings,
+    })
+}
+
+/// All layers in one, and the command.
+pub fn collect(matches: &ArgMatches) -> Result<(Collected, Vec<String>)> {
     let dag_file = matches.get_one::<PathBuf>("dag-file");
-    let mut layers = vec![Layer::defaults()];
-    if let Some(dag_file) = dag_file {
-        layers.push(metadata::read_beside(dag_file)?);
-    }
+    let profile = matches.get_one::<Profile>("profile").copied();
     let mut flags = flags(matches);
     let mut words = words(matches)?;
-    if dag_file.is_none() && !given(matches, "image") && !words.is_empty() {
+    let from_config = dag_file.is_some() || profile.is_some();
+    if !from_config && !given(matches, "image") && !words.is_empty() {
         let image = words.remove(0);
         if let Some(key) = keys::find("image") {
             flags.say(key, image, Origin::Argument);
         }
     }
-    layers.push(flags);
-    Settings::parse(&config::merge(layers), words, |name| std::env::var_os(name))
+    let dag_file = dag_file.map(PathBuf::as_path);
+    Ok((
+        Sources {
+            profile,
+            dag_file,
+            flags,
+        }
+        .collect()?,
+        words,
+    ))
 }
 
 fn flags(matches: &ArgMatches) -> Layer {

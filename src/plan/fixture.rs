@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Plan;
 use crate::cgroup::Layout;
+use crate::config::settings::Surroundings;
 use crate::config::{Layer, Origin, Settings, keys, merge};
 use crate::failure::Result;
 use crate::host::Facts;
@@ -80,7 +81,7 @@ pub fn settings(flags: &[(&str, &str)]) -> Settings {
         layer.say(keys::find(name).unwrap(), *text, Origin::Flag);
     }
     let merged = merge([Layer::defaults(), layer]);
-    Settings::parse(&merged, vec!["work".to_owned()], |_| None).unwrap()
+    Settings::parse(&merged, vec!["work".to_owned()], &Surroundings::default()).unwrap()
 }
 
 /// The plan for `flags` on this host, with an image that says nothing.

@@ -23,6 +23,8 @@ pub struct Process {
     pub working_dir: String,
     /// Resolved in the image once its file system can be read.
     pub user: UserSpec,
+    /// A user that turns out to be root in the image is refused: the operator chose another.
+    pub root_forbidden: bool,
     /// Further groups, by name or number.
     pub group_add: Vec<NameOrId>,
     /// Started by our init, on the leash.
@@ -90,6 +92,7 @@ pub(super) fn plan(
         environment,
         working_dir,
         user,
+        root_forbidden: settings.root_forbidden,
         group_add: settings.group_add.clone(),
         init: settings.init,
         terminal: settings.tty,

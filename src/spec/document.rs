@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::user::ResolvedUser;
 use super::{capabilities, resources};
 use crate::config::values::{IpcMode, NetworkMode, PidMode, UtsMode};
-use crate::failure::{Context, Kind, Result};
+use crate::failure::{Context, Failure, Kind, Result};
 use crate::leash::INSIDE;
 use crate::plan::{MountKind, Plan, PlannedMount, RunFile};
 
@@ -49,6 +49,11 @@ impl Places {
 
 /// The whole document, for a root file system at `root`.
 pub fn document(plan: &Plan, user: &ResolvedUser, places: &Places, root: &Path) -> Result<Spec> {
+    if plan.process.root_forbidden && user.uid == 0 {
+        return Err(Failure::usage(format!("the user {} is root in this image", plan.process.user))
+            .because("the operator runs tasks as another user, and the DAG's metadata file chose image or user")
+            .hint("the operator can add run_as_user to ALLOWED_KEYS in [docker_runtime_ceilings] of airflow.cfg"));
+    }
     let mut file_system = Root::default();
     file_system
         .set_path(root.to_owned())

@@ -5,13 +5,19 @@ use crate::config::keys::{KEYS, Key, find};
 use crate::config::layer::{Layer, Origin, merge};
 use proptest::prelude::*;
 
+fn around() -> Surroundings {
+    Surroundings {
+        variables: BTreeMap::from([("OURS".to_owned(), "o".into())]),
+        ..Surroundings::default()
+    }
+}
+
 fn parsed(said: &[(&'static Key, &str)]) -> Result<Settings> {
     let mut layer = Layer::default();
     for (key, text) in [(find("image").unwrap(), "busybox")].iter().chain(said) {
         layer.say(key, *text, Origin::Flag);
     }
-    let our_env = |name: &str| (name == "OURS").then(|| "o".into());
-    Settings::parse(&merge([Layer::defaults(), layer]), Vec::new(), our_env)
+    Settings::parse(&merge([Layer::defaults(), layer]), Vec::new(), &around())
 }
 
 fn with(name: &str, text: &str) -> Result<Settings> {

@@ -326,3 +326,6 @@ fn real_path(path: &Path) -> Option<PathBuf> {
 pub fn quantities() -> impl Iterator<Item = &'static Key> {
     KEYS.iter().filter(|key| key.author == Author::Maximum)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+//! What an author may and may not set.
+
+use super::*;
+use crate::config::airflow_cfg::Environment;
+use crate::config::keys::NAMES;
+use crate::config::layer::{Origin, merge};
+use crate::config::settings::{Settings, Surroundings};
+use crate::config::yaml;
+use proptest::prelude::*;
+
+/// Ceilings from `(KEY, value)` pairs of the section.
+fn ceilings(said: &[(&str, &str)]) -> Ceilings {
+    let variable = |(key, value): &(&str, &str)| {
+        (
+            format!("AIRFLOW__DOCKER_RUNTIME_CEILINGS__{key}").into(),
+            (*value).into(),
+        )
+    };
+    let environment: Environment = said
+        .iter()
+        .map(variable)
+        .collect::<Vec<(std::ffi::OsString, std::ffi::OsString)>>()
+        .into_iter()
+        .collect();
+    let mut warnings = Vec::new();
+    let read = Ceilings::read(&AirflowConfig::without_file(environment), &mut warnings).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    read
+}
+
+fn author(body: &str) -> Layer {
+    yaml::layer(&format!("docker_runtime: {{{body}}}"), "d.yaml".into()).unwrap()
+}
+
+fn operator(said: &[(&str, &str)]) -> Merged {
+    let mut layer = Layer::default();
+    for (name, text) in said {
+        layer.say(super::super::keys::find(name).unwrap(), *text, Origin::Flag);
+    }
+    merge([Layer::defaults(), layer])
+}
+
+fn check(ceilings: &Ceilings, body: &str) -> Result<()> {
+    ceilings.check(&author(body), &operator(&[]))
+}
+
+#[test]
+fn without_consent_nothing_that_gives_power_over_the_host_can_be_set() {
+    for body in [
+        "privileged: true",
+        "pid_mode: host",
+        "network_mode: host",
+        "ipc_mode: host",
+        "uts_mode: host",
+        "ipc_mode: 'container:x'",
+        "devices: [/dev/sda]",
+        "cap_add: [SYS_ADMIN]",
+        "cap_add: [ALL]",
+        "security_opt: [seccomp=unconfined]",
+        "security_opt: ['no-new-privileges=false']",
+        "sysctls: {net.core.somaxconn: 5}",
+        "cgroup_mount_path: /x",
+        "docker_cgroup_subpath: x",
+        "runtime: io.x.y",
+        "runtime_binary: /bin/sh",
+        "snapshotter: native",
+        "socket_path: /x.sock",
+        "mount_docker_socket: true",
+        "volume_mount_yaml: /etc/passwd",
+        "env_file: [/etc/environment]",
+        "environments: [AIRFLOW__CORE__FERNET_KEY]",
+        "environment_variables_from_host: ['*']",
+        "limit_resource: false",
+        "init: false",
+        "pass_fd: [3]",
+        "oom_score_adj: -500",
+        "oom_kill_disable: true",
+        "group_add: [0]",
+        "name: x",
+        "volumes: ['/:/host']",
+        "volumes: ['/etc/passwd:/p:ro']",
+        "mounts: ['type=bind,source=/etc,target=/e']",
+    ] {
+        let failure = check(&Ceilings::default(), body).expect_err(body);
+        assert!(failure.to_string().contains("d.yaml:1"), "{failure}");
+        assert!(failure.hints()[0].contains(SECTION), "{failure:?}");
+    }
+}
+
+#[test]
+fn everything_else_is_the_author_s() {
+    for body in [
+        "image: a:1",
+        "environments: {A: 1}",
+        "environments: {A: null}",
+        "labels: {a: b}",
+        "memory: 64g",
+        "cpus: 1.5",
+        "timeout: 9h",
+        "working_dir: /w",
+        "entrypoint: /e",
+        "hostname: h",
+        "read_only: true",
+        "privileged: false",
+        "pid_mode: private",
+        "network_mode: none",
+        "cap_drop: [ALL]",
+        "cap_add: [CHOWN]",
+        "security_opt: [no-new-privileges]",
+        "tmpfs: [/t]",
+        "volumes: [/anonymous]",
+        "run_as_user: 1000",
+        "memory: null",
+        "stop_signal: INT",
+        "ulimits: {nofile: 10}",
+    ] {
+        check(&Ceilings::default(), body).expect(body);
+    }
+}
+
+#[test]
+fn consent_is_by_key() {
+    let allowed = ceilings(&[("ALLOWED_KEYS", "devices, PRIVILEGED")]);
+    check(&allowed, "devices: [/dev/sda]").unwrap();
+    check(&allowed, "privileged: true").unwrap();
+    check(&allowed, "cap_add: [ALL]").unwrap_err();
+}
+
+#[test]
+fn quantities_stop_at_their_maximum_and_unlimited_is_above_any() {
+    let limited = ceilings(&[
+        ("MAX_MEMORY", "2g"),
+        ("MAX_CPUS", "2"),
+        ("MAX_PIDS_LIMIT", "100"),
+        ("MAX_TIMEOUT", "1h"),
+        ("MAX_SHM_SIZE", "64m"),
+    ]);
+    for body in [
+        "memory: 2g",
+        "cpus: 2",
+        "pids_limit: 100",
+        "timeout: 60m",
+        "shm_size: 1m",
+    ] {
+        check(&limited, body).expect(body);
+    }
+    for body in [
+        "memory: 2049m",
+        "memory: 0",
+        "memory: null",
+        "cpus: 2.01",
+        "pids_limit: -1",
+        "pids_limit: 101",
+        "timeout: 61m",
+        "shm_size: 65m",
+        "timeout: null",
+    ] {
+        let failure = check(&limited, body).expect_err(body);
+        assert!(!failure.hints().is_empty(), "{failure}");
+    }
+}
+
+#[test]
+fn host_paths_are_followed_before_they_are_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let allowed = dir.path().join("allowed");
+    std::fs::create_dir_all(allowed.join("in")).unwrap();
+    std::os::unix::fs::symlink("/etc", allowed.join("out")).unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", allowed.join("dangling")).unwrap();
+    let prefixes = ceilings(&[("ALLOWED_VOLUME_PREFIXES", allowed.to_str().unwrap())]);
+    let volume = |path: &str| {
+        check(
+            &prefixes,
+            &format!("volumes: ['{}/{path}:/x']", allowed.display()),
+        )
+    };
+    volume("in").unwrap();
+    volume("not/yet/there").unwrap();
+    volume("").unwrap();
+    for path in [
+        "out",
+        "out/passwd",
+        "dangling",
+        "dangling/x",
+        "../secret",
+        "in/../../secret",
+        "in/../../../etc",
+    ] {
+        volume(path).expect_err(path);
+    }
+    check(
+        &prefixes,
+        &format!("volumes: ['{}2:/x']", allowed.display()),
+    )
+    .expect_err("a sibling");
+    check(
+        &prefixes,
+        &format!("volumes: ['{}/in:/x:rshared']", allowed.display()),
+    )
+    .expect_err("rshared");
+}
+
+#[test]
+fn the_final_image_must_be_one_that_is_allowed() {
+    let images = ceilings(&[("ALLOWED_IMAGES", "registry.example/team/*, busybox:*")]);
+    let image = |said: &[(&str, &str)]| images.check_image(&operator(said));
+    image(&[("image", "registry.example/team/a:1")]).unwrap();
+    image(&[("image", "busybox:1")]).unwrap();
+    image(&[("image", "docker.io/library/busybox:1")]).unwrap();
+    image(&[("container_repository", "busybox"), ("container_tag", "2")]).unwrap();
+    image(&[("image", "evil.example/busybox:1")]).unwrap_err();
+    image(&[("image", "registry.example/team2/a")]).unwrap_err();
+    image(&[("image", "0123456789ab")]).unwrap_err();
+    image(&[("container_repository", "evil")]).unwrap_err();
+    image(&[]).unwrap();
+}
+
+#[test]
+fn root_is_forbidden_where_the_operator_chose_a_user() {
+    let forbidden =
+        |user: &str| Ceilings::default().forbid_root(&operator(&[("run_as_user", user)]));
+    assert!(forbidden("airflow") && forbidden("1000:0"));
+    assert!(!forbidden("root") && !forbidden("0") && !forbidden("00:5"));
+    assert!(!Ceilings::default().forbid_root(&operator(&[])));
+    let consent = ceilings(&[("ALLOWED_KEYS", "run_as_user")]);
+    assert!(!consent.forbid_root(&operator(&[("run_as_user", "airflow")])));
+}
+
+#[test]
+fn clearing_a_restriction_of_the_operator_s_needs_consent() {
+    let operator = operator(&[("cap_drop", "ALL"), ("security_opt", "no-new-privileges")]);
+    for body in ["cap_drop: null", "security_opt: null"] {
+        Ceilings::default()
+            .check(&author(body), &operator)
+            .expect_err(body);
+    }
+}
+
+/// Anything an author might write for a key.
+fn value() -> impl Strategy<Value = String> {
+    let words = [
+        "host",
+        "true",
+        "false",
+        "null",
+        "0",
+        "-1",
+        "5g",
+        "ALL",
+        "SYS_ADMIN",
+        "/etc",
+        "'/:/h'",
+        "['/:/h']",
+        "[ALL]",
+        "[/dev/sda]",
+        "{A: b}",
+        "[A]",
+        "'container:x'",
+        "root",
+        "1000",
+        "[seccomp=unconfined]",
+        "none",
+        "'type=bind,source=/,target=/h'",
+        "['type=bind,source=/,target=/h']",
+        "[]",
+        "~",
+        "1e3",
+        "on",
+    ];
+    proptest::sample::select(words.to_vec()).prop_map(str::to_owned)
+}
+
+proptest! {
+    #[test]
+    fn no_metadata_file_ever_passes_the_ceilings(
+        said in proptest::collection::btree_map(proptest::sample::select(NAMES.to_vec()), value(), 0..6)
+    ) {
+        let body: Vec<_> = said.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let text = format!("docker_runtime: {{{}}}", body.join(", "));
+        let Ok(author) = yaml::layer(&text, "d.yaml".into()) else { return Ok(()) };
+        let limited = ceilings(&[("MAX_MEMORY", "2g"), ("MAX_CPUS", "1")]);
+        let operator_says = [("image", "a:1"), ("memory", "1g"), ("run_as_user", "airflow"), ("cap_drop", "NET_RAW")];
+        let operator = operator(&operator_says);
+        if limited.check(&author, &operator).is_err() {
+            return Ok(());
+        }
+        let mut layer = Layer::default();
+        for (name, text) in operator_says {
+            layer.say(super::super::keys::find(name).unwrap(), text, Origin::Flag);
+        }
+        let merged = merge([Layer::defaults(), layer, author]);
+        let Ok(settings) = Settings::parse(&merged, Vec::new(), &Surroundings::default()) else { return Ok(()) };
+        use crate::config::values::{IpcMode, NetworkMode, PidMode, Seccomp, UtsMode};
+        prop_assert!(!settings.privileged && settings.devices.is_empty() && settings.sysctls.is_empty());
+        prop_assert!(settings.pid_mode == PidMode::Private && settings.uts_mode == UtsMode::Private);
+        prop_assert!(settings.ipc_mode != IpcMode::Host && settings.network_mode != NetworkMode::Host);
+        prop_assert!(matches!(settings.security.seccomp, Seccomp::Default));
+        prop_assert!(settings.limits.memory.is_some_and(|memory| memory.0 > 0 && memory.0 <= 2 << 30));
+        prop_assert!(settings.limits.cpus.is_none_or(|cpus| cpus.thousandths <= 1000));
+        prop_assert!(settings.init && settings.runtime == "io.containerd.runc.v2" && settings.runtime_binary.is_none());
+        prop_assert!(settings.cgroup_mount_path == "/sys/fs/cgroup" && settings.pass_fds.is_empty());
+        let is_bind = |mount: &crate::config::values::Mount| matches!(mount.source, MountSource::Bind { .. });
+        prop_assert!(!settings.mounts.iter().any(is_bind));
+        prop_assert!(!settings.capabilities.drop.is_empty());
+        prop_assert!(settings.capabilities.add.iter().all(|cap| matches!(cap, CapabilityName::One(cap) if Base::builtin().capabilities.contains(cap))));
+    }
+}
