@@ -76,7 +76,10 @@ mod tests {
                 "docker_runtime:\n  environments: {A: }\n",
                 "a value is missing",
             ),
-            ("docker_runtime:\n  volumes: /a:/b\n", "yaml:2:3: invalid type: string \"/a:/b\", expected a list"),
+            (
+                "docker_runtime:\n  volumes: /a:/b\n",
+                "yaml:2:3: invalid type: string \"/a:/b\", expected a list",
+            ),
             ("docker_runtime: 5\n", "yaml:1:17: a mapping"),
             (
                 "docker_runtime:\n  environments: {A=B: 1}\n",
@@ -103,7 +106,10 @@ mod tests {
             hints("docker_runtime: {imagee: x}"),
             ["did you mean image?"]
         );
-        assert_eq!(hints("docker_runtime: {memry: 5m}"), ["did you mean memory?"]);
+        assert_eq!(
+            hints("docker_runtime: {memry: 5m}"),
+            ["did you mean memory?"]
+        );
         assert_eq!(hints("xyz: 1"), ["known here: docker_runtime"]);
     }
 

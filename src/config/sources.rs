@@ -60,7 +60,7 @@ impl Sources<'_> {
         let mut root_forbidden = false;
         if let Some(dag_file) = self.dag_file {
             let author = metadata::read_beside(dag_file)?;
-            let ceilings = Ceilings::read(&config, &mut warnings)?;
+            let ceilings = Ceilings::read(&config, self.profile, &mut warnings)?;
             let operator = merge(operator);
             ceilings.check(&author, &operator)?;
             root_forbidden = !author.said().is_empty() && ceilings.forbid_root(&operator);

@@ -101,7 +101,10 @@ fn a_mistake_in_the_metadata_file_is_shown_with_its_line() {
             "docker_runtime:\n  imagee: x",
             &[":2:3", "imagee", "did you mean image?"],
         ),
-        ("docker_runtime:\n  memory: 5m", &[":2:3", "--memory"]),
+        (
+            "docker_runtime:\n  image: a\n  memory: x",
+            &["memory (", "yaml:3)"],
+        ),
         (
             "docker_runtime:\n  image: a\n  image: b",
             &[":3:3", "given twice"],
@@ -116,7 +119,7 @@ fn a_mistake_in_the_metadata_file_is_shown_with_its_line() {
         ("docker_runtime:\n  image: \"open", &["yaml:"]),
         ("- a", &[":1:1", "a mapping"]),
         (&format!("{head}---\n{head}"), &["more than one document"]),
-        (&format!("{head}  volumes: /a:/b"), &[":3:12", "a list"]),
+        (&format!("{head}  volumes: /a:/b"), &[":3:3", "a list"]),
         (
             &format!("{head}  volumes: [a:/b]"),
             &["volumes (", "yaml:3)", "absolute"],

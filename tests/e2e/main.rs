@@ -28,6 +28,7 @@ mod mounts;
 mod names;
 mod pass_fd;
 mod process;
+mod profile;
 mod runtimes;
 mod stop;
 mod stopped_containerd;

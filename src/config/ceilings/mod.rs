@@ -18,6 +18,7 @@ use super::airflow_cfg::AirflowConfig;
 use super::keys::{Author, KEYS, Key};
 use super::layer::{Item, Layer, Merged, Said};
 use super::pattern::matches;
+use super::profile::Profile;
 use super::sources::aip_image;
 use super::values::{
     Bytes, Cpus, MountSource, PidsLimit, SecurityOption, SwapLimit, duration, parse_mount,
@@ -42,9 +43,17 @@ pub struct Ceilings {
 }
 
 impl Ceilings {
-    /// Reads them; without the section nothing is allowed that needs consent.
-    pub fn read(config: &AirflowConfig, warnings: &mut Vec<String>) -> Result<Self> {
+    /// Reads them; without the section nothing is allowed that needs consent. Only where there is no
+    /// profile either, which is a person at a shell with a DAG file of theirs, any host path is.
+    pub fn read(
+        config: &AirflowConfig,
+        profile: Option<Profile>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self> {
         let mut ceilings = Self::default();
+        if profile.is_none() && config.section(SECTION).next().is_none() {
+            ceilings.prefixes = vec![PathBuf::from("/")];
+        }
         for (name, value) in config.section(SECTION) {
             let value = value?;
             let list = || {

@@ -4,6 +4,7 @@ use super::*;
 use crate::config::airflow_cfg::Environment;
 use crate::config::keys::NAMES;
 use crate::config::layer::{Origin, merge};
+use crate::config::profile::Profile;
 use crate::config::settings::{Settings, Surroundings};
 use crate::config::yaml;
 use proptest::prelude::*;
@@ -23,7 +24,12 @@ fn ceilings(said: &[(&str, &str)]) -> Ceilings {
         .into_iter()
         .collect();
     let mut warnings = Vec::new();
-    let read = Ceilings::read(&AirflowConfig::without_file(environment), &mut warnings).unwrap();
+    let read = Ceilings::read(
+        &AirflowConfig::without_file(environment),
+        Some(Profile::TaskExecution),
+        &mut warnings,
+    )
+    .unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     read
 }
@@ -198,6 +204,20 @@ fn host_paths_are_followed_before_they_are_compared() {
         &format!("volumes: ['{}/in:/x:rshared']", allowed.display()),
     )
     .expect_err("rshared");
+}
+
+#[test]
+fn at_a_shell_without_ceilings_any_host_path_is_the_caller_s_own_affair() {
+    let read = |profile| {
+        let config = AirflowConfig::without_file(Environment::from_iter(Vec::<(
+            std::ffi::OsString,
+            std::ffi::OsString,
+        )>::new()));
+        Ceilings::read(&config, profile, &mut Vec::new()).unwrap()
+    };
+    check(&read(None), "volumes: ['/etc:/e']").unwrap();
+    check(&read(None), "privileged: true").unwrap_err();
+    check(&read(Some(Profile::DagParsing)), "volumes: ['/etc:/e']").unwrap_err();
 }
 
 #[test]

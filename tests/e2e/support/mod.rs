@@ -69,6 +69,8 @@ impl Host {
             .env("CONTAINERD_ADDRESS", &self.address)
             .env("CONTAINERD_NAMESPACE", &self.namespace)
             .env("AIRTIGHT_STATE_DIR", self.state())
+            .env("AIRFLOW_HOME", self.path("airflow"))
+            .env_remove("AIRFLOW_CONFIG")
             .env("AIRTIGHT_DATA_DIR", self.dir.path().join("data"))
             .stdin(Stdio::null());
         match args.split_first() {
