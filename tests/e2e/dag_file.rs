@@ -129,16 +129,12 @@ fn a_mistake_in_the_metadata_file_is_shown_with_its_line() {
             &["yaml:3)", "twice"],
         ),
         (
-            &format!("{head}  environments: [A=b]"),
-            &[":3:17", "a mapping"],
-        ),
-        (
-            &format!("{head}  environments: {{A: }}"),
-            &["a value is missing"],
-        ),
-        (
             &format!("{head}  environments: {{A=B: 1}}"),
-            &["\"A=B\"", "yaml:3)"],
+            &["yaml:3:", "\"A=B\""],
+        ),
+        (
+            &format!("{head}  environments: [HOME]"),
+            &["environments (", "yaml:3)", "consent"],
         ),
         (
             &format!("{head}  environments: {{A: \"\\0\"}}"),

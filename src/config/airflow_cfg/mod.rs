@@ -16,7 +16,7 @@
 //!   `_CMD`, with `_SECRET`, file, file with `_cmd`, with `_secret`. For ours,
 //!   [`AirflowConfig::get_secret`] does the same; everywhere else such a name is a key as any other.
 //! - A file that cannot be read is an error; Airflow ignores it. So is a NUL byte in a value, and
-//!   what exceeds the limits of [`file`], [`reader`], [`interpolate`], [`environment`], [`command`].
+//!   what exceeds the limits of its modules.
 
 mod command;
 mod document;
