@@ -19,13 +19,14 @@ WITH_CONTAINERD := scripts/with-containerd $(if $(KEEP_LOGS),--keep-logs)
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
 
+# `exec`, so that a signal to make reaches the script that cleans up.
 .PHONY: demo
 demo: build images ## run one task in one sealed container, from nothing
-	@$(WITH_CONTAINERD) env AIRTIGHT=$(TARGET)/debug/airtight scripts/demo
+	@exec $(WITH_CONTAINERD) env AIRTIGHT=$(TARGET)/debug/airtight scripts/demo
 
 .PHONY: test
 test: build images ## run every test against a private containerd
-	@AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
+	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
 
 .PHONY: lint
 lint: deps ## check formatting, clippy, documentation, scripts
@@ -34,11 +35,11 @@ lint: deps ## check formatting, clippy, documentation, scripts
 .PHONY: bench
 bench: deps images ## time airtight beside ctr and runc
 	@cargo build --locked --release
-	@$(WITH_CONTAINERD) scripts/bench --airtight $(TARGET)/release/airtight --images $(IMAGES) $(ARGS)
+	@exec $(WITH_CONTAINERD) scripts/bench --airtight $(TARGET)/release/airtight --images $(IMAGES) $(ARGS)
 
 .PHONY: build
 build: deps ## build airtight, unoptimised
-	@cargo build --locked
+	@cargo build --locked --workspace
 
 .PHONY: deps
 deps: ## install what is missing, from Debian's packages

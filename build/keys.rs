@@ -16,6 +16,7 @@ struct Key {
     name: String,
     flag: String,
     short: Option<char>,
+    alias: Option<String>,
     #[serde(default)]
     value: String,
     shape: String,
@@ -49,9 +50,9 @@ pub fn generate() {
         );
         writeln!(
             code,
-            "Key {{ name: {:?}, flag: {:?}, short: {:?}, value: {:?}, shape: Shape::{shape}, \
+            "Key {{ name: {:?}, flag: {:?}, short: {:?}, alias: {:?}, value: {:?}, shape: Shape::{shape}, \
              merge: Merge::{merge}, default: {:?}, group: {:?}, help: {:?} }},",
-            key.name, key.flag, key.short, key.value, key.default, key.group, key.help
+            key.name, key.flag, key.short, key.alias, key.value, key.default, key.group, key.help
         )
         .expect("writing to a string works");
     }

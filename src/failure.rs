@@ -24,16 +24,19 @@ pub enum Kind {
     CommandNotFound,
     /// The payload's command exists but cannot be executed (exit code 126).
     CommandNotExecutable,
+    /// A signal with this number told us to end before we were done.
+    Interrupted(i32),
 }
 
 impl Kind {
-    /// What the process exits with, as docker's users expect it: 127 and 126 for the command itself,
-    /// 125 for everything else (design.md, "Outcomes and exit codes").
+    /// What a run exits with, as docker's users expect it: 127 and 126 for the command itself, 125 for
+    /// everything else (design.md, "Outcomes and exit codes").
     pub fn exit_code(self) -> i32 {
         match self {
             Self::CommandNotFound => 127,
             Self::CommandNotExecutable => 126,
             Self::Usage | Self::Host | Self::Containerd | Self::Image => 125,
+            Self::Interrupted(signal) => 128 + signal,
         }
     }
 }
@@ -68,9 +71,13 @@ impl Failure {
         Self::new(Kind::Host, what)
     }
 
-    /// Adds the cause.
+    /// Adds the cause; the hints of a cause that is a failure itself are taken over.
     pub fn because(mut self, why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.why = Some(why.into());
+        let why = why.into();
+        if let Some(inner) = why.downcast_ref::<Self>() {
+            self.hints.extend(inner.hints.iter().cloned());
+        }
+        self.why = Some(why);
         self
     }
 
@@ -78,6 +85,16 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// The same failure with other words for what was attempted; the cause and the hints stay.
+    pub fn reworded(self, what: impl Into<String>) -> Self {
+        let why = self.why.or_else(|| Some(self.what.into()));
+        Self {
+            what: what.into(),
+            why,
+            ..self
+        }
     }
 
     /// The kind, for the exit code.
@@ -133,5 +150,28 @@ mod tests {
             .hint("check the path");
         assert_eq!(failure.to_string(), "cannot mount /data: no such device");
         assert_eq!(failure.hints(), ["check the path"]);
+    }
+
+    #[test]
+    fn what_to_do_about_a_cause_is_not_lost() {
+        let inner = Failure::usage("unknown capability").hint("did you mean KILL?");
+        let failure = Failure::usage("invalid value").because(inner);
+        assert_eq!(failure.hints(), ["did you mean KILL?"]);
+        assert_eq!(failure.to_string(), "invalid value: unknown capability");
+    }
+
+    #[test]
+    fn a_reworded_failure_keeps_its_cause_and_hints() {
+        let inner = Failure::usage("invalid user \"-1\"").because("no such id");
+        let failure = inner.hint("use 0").reworded("invalid value for --user");
+        assert_eq!(
+            (failure.to_string().as_str(), failure.hints()),
+            (
+                "invalid value for --user: no such id",
+                &["use 0".to_owned()][..]
+            )
+        );
+        let plain = Failure::usage("unknown capability").reworded("invalid value");
+        assert_eq!(plain.to_string(), "invalid value: unknown capability");
     }
 }

@@ -13,7 +13,10 @@ pub mod host;
 pub mod id;
 pub mod image;
 pub mod kernel;
-#[allow(unsafe_code, reason = "descriptors that arrive over a socket")]
+#[allow(
+    unsafe_code,
+    reason = "sockets that carry descriptors, and handles on processes"
+)]
 pub mod leash;
 pub mod plan;
 pub mod reap;

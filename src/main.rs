@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(why) => {
-            eprintln!("airtight: cannot start: {why}");
+            cli::out::tell(format_args!("cannot start: {why}"));
             return ExitCode::from(125);
         }
     };
@@ -21,10 +21,9 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(code) => code,
-        Err(failure) => {
-            cli::print_failure(&failure);
-            // Every kind's code is a byte.
-            ExitCode::from(u8::try_from(failure.kind().exit_code()).unwrap_or(125))
+        Err(failed) => {
+            cli::print_failure(&failed.failure);
+            ExitCode::from(failed.exit_code())
         }
     }
 }

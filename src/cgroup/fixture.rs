@@ -123,11 +123,15 @@ impl Real {
         self.directory.path().join("cgroup-parents")
     }
 
-    /// Makes a group and, as the runtime would, fills what v1's cpuset needs.
+    /// Makes a group and, as the runtime would, fills v1's cpuset and enables v2's controllers.
     pub fn create(&self, name: &str) -> Group {
         let group = self.try_create(name).unwrap();
         if let Some(directory) = group.v1("cpuset") {
             super::controls::inherit_cpuset(&directory).unwrap();
+        }
+        if let Some(above) = group.v2().as_deref().and_then(Path::parent) {
+            // A hybrid host's v2 has none of these.
+            let _ = fs::write(above.join("cgroup.subtree_control"), "+memory +pids");
         }
         group
     }

@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 use super::controls::{Freezer, inherit_cpuset};
 use super::parents::{Parents, make_directory};
 use super::tree::{self, Inhabitants};
-use super::{Hierarchies, Subpath, Version};
+use super::{Hierarchies, Subpath};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
-use nix::unistd::Pid;
 
 /// From the death of the last process until its group can be removed; longer means that one hangs.
 const REMOVAL: Duration = Duration::from_secs(2);
@@ -94,7 +93,7 @@ impl Group {
     }
 
     /// Every process in the group and in those nested in it, as far as they have a pid here.
-    pub fn pids(&self) -> Result<Vec<Pid>> {
+    pub fn pids(&self) -> Result<Vec<i32>> {
         Ok(self.inhabitants()?.pids.into_iter().collect())
     }
 
@@ -229,7 +228,7 @@ impl Group {
 
 fn list(found: &Inhabitants) -> String {
     const SHOWN: usize = 10;
-    let mut pids: Vec<_> = found.pids.iter().take(SHOWN).map(Pid::to_string).collect();
+    let mut pids: Vec<_> = found.pids.iter().take(SHOWN).map(i32::to_string).collect();
     if found.pids.len() > SHOWN {
         pids.push(format!("and {} more", found.pids.len() - SHOWN));
     }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::unistd::Pid;
 
 use super::wait;
 
@@ -40,7 +39,7 @@ pub fn directories(top: &Path) -> io::Result<Vec<PathBuf>> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Inhabitants {
     /// Those that have a pid here.
-    pub pids: BTreeSet<Pid>,
+    pub pids: BTreeSet<i32>,
     /// There are some from outside our pid namespace; the kernel shows them as 0.
     pub hidden: bool,
 }
@@ -55,7 +54,7 @@ impl Inhabitants {
         for line in procs.lines() {
             match line.trim().parse::<i32>() {
                 Ok(pid @ 1..) => {
-                    self.pids.insert(Pid::from_raw(pid));
+                    self.pids.insert(pid);
                 }
                 // Never to be signalled: kill(2) means other processes with 0 and below.
                 _ => self.hidden = true,
@@ -142,7 +141,7 @@ mod tests {
         fs::write(top.path().join("a/b/cgroup.procs"), "22\n333\n").unwrap();
         let mut found = Inhabitants::default();
         inhabitants(top.path(), &mut found).unwrap();
-        assert_eq!(found.pids, [1, 22, 333].map(Pid::from_raw).into());
+        assert_eq!(found.pids, [1, 22, 333].into());
         assert!(!found.hidden);
     }
 
@@ -183,7 +182,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_yields_a_pid_that_means_others(text in "[-0-9\n ]{0,40}|.*") {
-            prop_assert!(listed(&text).pids.iter().all(|pid| pid.as_raw() > 0));
+            prop_assert!(listed(&text).pids.iter().all(|pid| *pid > 0));
         }
     }
 }

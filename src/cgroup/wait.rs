@@ -16,14 +16,17 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
-/// A process that is in v1 directories only changes nothing in `cgroup.events`: look by ourselves now
-/// and then.
+/// We look by ourselves too: soon at first, since the kernel delays the second notice within 10 ms
+/// (`CGROUP_FILE_NOTIFY_MIN_INTV` in kernel/cgroup/cgroup.c), and now and then, since a process that
+/// is in v1 directories only changes nothing in `cgroup.events`.
+const FIRST_POLL: Duration = Duration::from_millis(1);
 const LONGEST_POLL: Duration = Duration::from_millis(20);
 
 /// Asks `done` after each change until it says yes, or `deadline`; says whether it did.
 pub fn until(events: Option<&Path>, deadline: Instant, mut done: impl FnMut() -> bool) -> bool {
     let mut events = events.and_then(|path| File::open(path).ok());
     let mut pause = FIRST_PAUSE;
+    let mut patience = FIRST_POLL;
     loop {
         // Reading arms the notice, so it comes before the question: no change is missed.
         if events.as_mut().is_some_and(|file| read(file).is_err()) {
@@ -37,7 +40,10 @@ pub fn until(events: Option<&Path>, deadline: Instant, mut done: impl FnMut() ->
             return false;
         }
         match &events {
-            Some(file) => changed(file, left.min(LONGEST_POLL)),
+            Some(file) => {
+                changed(file, patience.min(left));
+                patience = (patience * 2).min(LONGEST_POLL);
+            }
             None => {
                 thread::sleep(pause.min(left));
                 pause = (pause * 2).min(LONGEST_PAUSE);

@@ -10,8 +10,9 @@ use std::io::{self, IsTerminal};
 use std::time::SystemTime;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::Globals;
+use super::interrupt::interrupted;
 use super::out::{self, Format};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
@@ -25,7 +26,7 @@ use show::ProgressLine;
 /// The verb's definition.
 pub fn command() -> Command {
     Command::new("image")
-        .about("Import, list and remove images")
+        .about("Imports, lists and removes images")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(import_command())
@@ -35,7 +36,7 @@ pub fn command() -> Command {
 
 fn import_command() -> Command {
     Command::new("import")
-        .about("Import the images of an OCI archive or a `docker save` archive")
+        .about("Imports the images of an OCI archive or a `docker save` archive")
         .after_help(
             "An archive is plain or compressed with gzip. One that is compressed, or comes from a \
              pipe, is first copied into a file without a name in the directory $TMPDIR (/var/tmp \
@@ -59,14 +60,14 @@ fn import_command() -> Command {
                 .long("tag")
                 .short('t')
                 .value_name("NAME")
-                .help("Call the image NAME, whatever the archive calls it")
+                .help("Calls the image NAME, whatever the archive calls it")
                 .value_parser(|text: &str| text.parse::<Reference>()),
         )
         .arg(
             Arg::new("no-unpack")
                 .long("no-unpack")
                 .action(ArgAction::SetTrue)
-                .help("Leave unpacking to the first run"),
+                .help("Leaves unpacking to the first run"),
         )
         .arg(
             Arg::new("snapshotter")
@@ -82,7 +83,7 @@ fn import_command() -> Command {
 fn ls_command() -> Command {
     Command::new("ls")
         .visible_alias("list")
-        .about("List images")
+        .about("Lists images")
         .after_help(
             "SIZE is what manifest, configuration and (mostly compressed) layers take in \
              containerd's content store. An image that cannot be used, because some of it is \
@@ -96,14 +97,14 @@ fn ls_command() -> Command {
                 .short('q')
                 .action(ArgAction::SetTrue)
                 .conflicts_with("format")
-                .help("Print ids only"),
+                .help("Prints ids only"),
         )
 }
 
 fn rm_command() -> Command {
     Command::new("rm")
         .visible_alias("remove")
-        .about("Remove images")
+        .about("Removes images")
         .after_help(
             "Content and snapshots that no other image and no container needs are gone when the \
              command returns.\n\n\
@@ -129,7 +130,9 @@ fn rm_command() -> Command {
 }
 
 /// Runs the subcommand in `matches`, which are those of [`command`].
-pub async fn run(matches: &ArgMatches, client: &Client) -> Result<()> {
+pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
+    let client = &globals.client;
+    globals.reach_containerd().await?;
     match matches.subcommand() {
         Some(("import", matches)) => run_import(matches, client).await,
         Some(("ls", matches)) => run_ls(matches, client).await,
@@ -158,7 +161,14 @@ async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
     let archive = Archive::open(&source)?;
     let line = ProgressLine::default();
     let report = |progress| line.show(progress);
-    let result = import(client, &archive, &options, &report, interrupted()).await;
+    let result = import(
+        client,
+        &archive,
+        &options,
+        &report,
+        interrupted("the import"),
+    )
+    .await;
     line.clear();
     let imported = result?;
     match Format::of(matches) {
@@ -166,25 +176,6 @@ async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
             out::print_json(&imported.iter().map(show::imported_json).collect::<Vec<_>>())
         }
         Format::Table => out::print(&imported.iter().map(show::imported_text).collect::<String>()),
-    }
-}
-
-/// Comes true with the first signal that asks us to end.
-async fn interrupted() -> Failure {
-    let failure = || Failure::host("the import was interrupted");
-    let kinds = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ];
-    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
-        // Without handlers, signals end us as they always do.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => failure(),
-        _ = terminate.recv() => failure(),
-        _ = hangup.recv() => failure(),
     }
 }
 
@@ -216,13 +207,19 @@ async fn run_rm(matches: &ArgMatches, client: &Client) -> Result<()> {
     for wanted in &wanted {
         match remove(client, wanted, users).await {
             Ok(names) => {
-                let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
+                let lines: String = names.iter().map(|name| familiar(name) + "\n").collect();
                 out::print(&lines)?;
             }
             Err(failure) => failures.push(failure),
         }
     }
     one_of(failures, wanted.len())
+}
+
+/// The name as people write it; one that is no reference stays as it is.
+fn familiar(name: &str) -> String {
+    let reference = name.parse::<Reference>();
+    reference.map_or_else(|_| name.to_owned(), |name| name.familiar())
 }
 
 /// What to report when some of several removals failed.
@@ -234,7 +231,14 @@ fn one_of(mut failures: Vec<Failure>, tried: usize) -> Result<()> {
             let kind = failures.first().map_or(Kind::Image, Failure::kind);
             let reasons: Vec<String> = failures.iter().map(Failure::to_string).collect();
             let what = format!("cannot remove {failed} of {tried} images");
-            Err(Failure::new(kind, what).because(reasons.join("; ")))
+            let hints = failures.iter().flat_map(Failure::hints);
+            let mut all = Failure::new(kind, what).because(reasons.join("; "));
+            for hint in hints {
+                if !all.hints().contains(hint) {
+                    all = all.hint(hint.clone());
+                }
+            }
+            Err(all)
         }
     }
 }

@@ -3,28 +3,26 @@
 //! Nothing here decides anything about containers.
 
 mod bundle;
+mod docker_flags;
 mod doctor;
+mod globals;
 pub mod human;
 mod image;
+mod interrupt;
 pub mod out;
 mod run;
 mod settings;
+mod usage;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 
-use crate::containerd::{self, Client};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 use crate::reap;
-use crate::run::Connection;
-use crate::run::state::{self, State};
-
-/// containerd's namespace for everything of ours.
-const NAMESPACE: &str = "airtight";
+pub use globals::Globals;
 
 const ABOUT: &str = "Runs one task in one sealed container, by talking to containerd directly";
 const LONG_ABOUT: &str = "\
@@ -32,16 +30,23 @@ Runs one task in one sealed container, by talking to containerd directly: no doc
 When the task ends, or airtight does, of whatever cause, everything inside is dead and nothing is left behind.";
 const AFTER: &str = "\
 Examples:
-  airtight doctor                                   what this host has and lacks
-  airtight image import busybox.tar                 an archive of docker save or OCI layout
-  airtight run busybox echo hello                   one task
-  airtight run -it --rm busybox sh                  a shell
+  airtight doctor                            what this host has and lacks
+  airtight image import busybox.tar          of docker save, or OCI layout
+  airtight run busybox echo hello            one task
+  airtight run -it --rm busybox sh           a shell
   airtight run -m 512m --timeout 1h -v /data:/data:ro IMAGE python3 /data/task.py
-  airtight run --dag-file dags/etl.py python3 etl.py   image and volumes from dags/etl.py.metadata.yaml
+  airtight run --dag-file dags/etl.py python3 /dags/etl.py
+                                             image from dags/etl.py.metadata.yaml
 
-Exit codes of run: the payload's own; 125 airtight or containerd failed; 126 the command cannot be
-executed; 127 it was not found; 124 the time limit passed; 128+n killed by signal n (137 also for
-memory: --verbose and --verdict say which).";
+Exit codes of run:
+  the payload's own, or
+  124      the time limit passed
+  125      airtight or containerd failed, or the command line is wrong
+  126      the command cannot be executed
+  127      the command was not found
+  128+n    killed by signal n; 137 also for memory: --verdict says which
+
+Exit codes of the other verbs: 0, or 1 failed (125 for bundle), 125 the command line is wrong, 128+n ended by signal n.";
 
 /// The whole command line.
 pub fn command() -> Command {
@@ -52,122 +57,150 @@ pub fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .disable_help_subcommand(true)
-        .args(global_flags())
+        .args(globals::flags())
         .subcommand(run::command())
         .subcommand(bundle::command())
         .subcommand(image::command())
         .subcommand(doctor::command())
 }
 
+/// A command that came to nothing.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub failure: Failure,
+    /// Whose exit code it will be.
+    pub codes: Codes,
+}
+
+/// Which exit codes a verb has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codes {
+    /// docker run's: the small numbers are the payload's.
+    Run,
+    /// docker's for everything else: 1, and 125 for a command line that is wrong.
+    Plain,
+}
+
+impl Failed {
+    /// The exit code (design.md, "Outcomes and exit codes").
+    pub fn exit_code(&self) -> u8 {
+        let code = match (self.codes, self.failure.kind()) {
+            (Codes::Plain, Kind::Usage | Kind::Interrupted(_)) | (Codes::Run, _) => {
+                self.failure.kind().exit_code()
+            }
+            (Codes::Plain, _) => 1,
+        };
+        // Every kind's code is a byte.
+        u8::try_from(code).unwrap_or(125)
+    }
+}
+
 /// Does what `args` say. The error is for the caller to print.
-pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
-    let matches = match command().try_get_matches_from(args) {
+pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failed> {
+    let matches = match parse(args.into_iter().collect()) {
         Ok(matches) => matches,
-        // Help and version go to stdout and are a success; a mistake goes to stderr and is ours, 125.
-        Err(error) => {
-            // A closed terminal is no reason for another message.
-            let _ = error.print();
-            return Ok(ExitCode::from(if error.use_stderr() { 125 } else { 0 }));
-        }
+        Err(done) => return done,
     };
-    let globals = Globals::of(&matches)?;
-    if matches.subcommand_name() != Some("doctor") {
-        for left in reap::dead_owners(&globals.state).await? {
-            say(&format!("airtight: {left}"));
+    let codes = match matches.subcommand_name() {
+        Some("run" | "bundle") => Codes::Run,
+        _ => Codes::Plain,
+    };
+    let done = verb(&matches).await;
+    done.map_err(|failure| Failed { failure, codes })
+}
+
+fn parse(args: Vec<OsString>) -> Result<ArgMatches, Result<ExitCode, Failed>> {
+    let mut command = command();
+    let error = match command.try_get_matches_from_mut(&args) {
+        Ok(matches) => return Ok(matches),
+        Err(error) => error,
+    };
+    Err(match usage::refusal(&error, &mut command, &args) {
+        usage::Refusal::Asked => {
+            // A closed terminal is no reason for another message. clap leaves colours out where
+            // nobody sees them.
+            let _ = error.print();
+            Ok(ExitCode::SUCCESS)
         }
+        usage::Refusal::NoVerb(help) => {
+            // Nobody reads it: no reason for another message.
+            let _ = writeln!(std::io::stderr(), "{help}");
+            Ok(ExitCode::from(125))
+        }
+        usage::Refusal::Wrong(failure) => Err(Failed {
+            failure,
+            codes: Codes::Run,
+        }),
+    })
+}
+
+async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
+    let globals = Globals::of(matches)?;
+    if let Some(("doctor", matches)) = matches.subcommand() {
+        return doctor::run(matches, &globals).await;
+    }
+    must_be_root()?;
+    for left in reap::dead_owners(&globals.state).await? {
+        out::tell(left);
     }
     match matches.subcommand() {
         Some(("run", matches)) => run::run(matches, &globals).await,
         Some(("bundle", matches)) => bundle::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),
-        Some(("image", matches)) => image::run(matches, &globals.client)
+        Some(("image", matches)) => image::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),
-        Some(("doctor", matches)) => doctor::run(matches, &globals).await,
         // clap lets no other through.
-        _ => Err(Failure::usage("no such command")),
+        _ => Err(Failure::usage("no such verb")),
+    }
+}
+
+/// Mounts, cgroups and containerd's socket are root's; without this the first of many system calls
+/// would say so.
+fn must_be_root() -> Result<()> {
+    match nix::unistd::geteuid() {
+        user if user.is_root() => Ok(()),
+        user => Err(Failure::host("only root can do this")
+            .because(format!("this is user {user}"))
+            .hint("sudo airtight …, or a systemd unit without User=")),
     }
 }
 
 /// Prints a failure and what can be done about it, on stderr.
 pub fn print_failure(failure: &Failure) {
-    say(&format!("airtight: {failure}"));
-    for hint in failure.hints() {
-        say(&format!("  hint: {hint}"));
-    }
-}
-
-/// One line on stderr. One that cannot be written is no reason to fall over: `eprintln!` would panic.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let hints = failure.hints().iter();
+    let hints: String = hints.map(|hint| format!("\n  hint: {hint}")).collect();
+    out::tell(format_args!("{failure}{hints}"));
 }
 
 fn warn(warnings: &[String]) {
     for warning in warnings {
-        say(&format!("airtight: warning: {warning}"));
+        out::tell(format_args!("warning: {warning}"));
     }
-}
-
-/// What the global flags say.
-pub struct Globals {
-    /// containerd, not yet asked anything.
-    pub client: Client,
-    /// How it was named.
-    pub connection: Connection,
-    /// Our own directories.
-    pub state: State,
-}
-
-impl Globals {
-    fn of(matches: &ArgMatches) -> Result<Self> {
-        let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
-        let connection = Connection {
-            address: text("address"),
-            namespace: text("namespace"),
-        };
-        Ok(Self {
-            client: Client::new(&connection.address, &connection.namespace)?,
-            connection,
-            state: State::new(
-                PathBuf::from(text("state-dir")),
-                PathBuf::from(text("data-dir")),
-            ),
-        })
-    }
-}
-
-fn global_flags() -> [Arg; 4] {
-    let flag = |name: &'static str, variable: &'static str, default: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .env(variable)
-            .default_value(default)
-            .global(true)
-            .action(ArgAction::Set)
-            .help_heading("Global")
-    };
-    [
-        flag("address", "CONTAINERD_ADDRESS", containerd::DEFAULT_ADDRESS)
-            .value_name("SOCKET")
-            .help("containerd's socket"),
-        flag("namespace", "CONTAINERD_NAMESPACE", NAMESPACE)
-            .value_name("NAME")
-            .help("containerd's namespace for images and containers"),
-        flag("state-dir", "AIRTIGHT_STATE_DIR", state::DEFAULT_STATE)
-            .value_name("DIR")
-            .help("Where living runs are recorded; on a file system that a reboot empties"),
-        flag("data-dir", "AIRTIGHT_DATA_DIR", state::DEFAULT_DATA)
-            .value_name("DIR")
-            .help("Where anonymous volumes are kept, on disk"),
-    ]
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn the_small_codes_of_run_are_the_payload_s() {
+        for (codes, kind, code) in [
+            (Codes::Run, Kind::Host, 125),
+            (Codes::Run, Kind::CommandNotFound, 127),
+            (Codes::Plain, Kind::Host, 1),
+            (Codes::Plain, Kind::Usage, 125),
+            (Codes::Plain, Kind::Interrupted(2), 130),
+        ] {
+            let failure = Failure::new(kind, "x");
+            assert_eq!(Failed { failure, codes }.exit_code(), code, "{kind:?}");
+        }
+    }
+
     #[test]
     fn the_command_line_is_consistent() {
-        super::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -1,5 +1,6 @@
-//! Results on standard output: text, tables and JSON.
+//! Results on standard output: text, tables and JSON; and on standard error what people should know.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use clap::builder::{EnumValueParser, PossibleValue};
@@ -59,6 +60,12 @@ pub fn print(text: &str) -> Result<()> {
         _ => Ok(()),
     }
     .or_fail(Kind::Host, || "cannot write to standard output")
+}
+
+/// Writes one line about ourselves to standard error. A reader that has gone is no reason to fail, let
+/// alone to panic, as `eprintln!` would.
+pub fn tell(line: impl Display) {
+    let _ = writeln!(io::stderr(), "airtight: {line}");
 }
 
 /// Writes `value` as indented JSON.

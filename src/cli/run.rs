@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
@@ -15,14 +17,23 @@ use crate::plan::Plan;
 use crate::run::preview::Preview;
 use crate::run::verdict::{Cause, Phases, Verdict};
 use crate::run::{self, Job, Outcome};
+use crate::spec;
 use crate::survey::Survey;
 
+/// Paragraphs in one line each: clap wraps them to the terminal.
 const AFTER: &str = "\
-Signals: TERM begins a stop (--stop-signal, after --stop-timeout SIGKILL); INT, HUP, QUIT, USR1, USR2
-and ALRM go to the payload as they are, the third INT kills. SIGKILL of airtight kills everything inside.
+Examples:
+  airtight run --rm -it busybox sh
+  airtight run -e STAGE=test -v $PWD:/w -w /w python:3 python3 t.py
+  airtight run -m 2g --cpus 1.5 --pids-limit 500 --timeout 1h IMAGE COMMAND
+  airtight run --verdict out.json --verbose IMAGE COMMAND
+  tar c data | airtight run -i IMAGE wc -c
 
-stdout carries the payload's bytes and nothing else. Pipes and sockets are handed to the payload as
-they are; terminals and files are copied to, unless --pass-fd 1 (or 0, 2) hands over the file itself.";
+Signals: TERM begins a stop (--stop-signal, and SIGKILL after --stop-timeout). INT, HUP, QUIT, USR1, USR2 and ALRM go to the payload as they are; the third INT kills. SIGKILL of airtight kills everything inside.
+
+stdout carries the payload's bytes and nothing else. Pipes and sockets are handed to the payload as they are; terminals and files are copied to, unless --pass-fd 1 (or 0, 2) hands over the file itself.
+
+Exit codes: the payload's own; 124 time limit; 125 airtight or containerd failed; 126 the command cannot be executed; 127 it was not found; 128+n killed by signal n (137 also for memory).";
 
 /// The definition of the verb.
 pub fn command() -> Command {
@@ -31,29 +42,75 @@ pub fn command() -> Command {
         .override_usage("airtight run [FLAGS] IMAGE [COMMAND...]\n       airtight run [FLAGS] --dag-file FILE [COMMAND...]")
         // -h is docker's --hostname.
         .disable_help_flag(true)
-        .after_help(AFTER)
-        .next_help_heading("Output")
-        .arg(Arg::new("verbose").long("verbose").action(ArgAction::SetTrue).help("Says at the end, on stderr, how the run ended and what it used"))
-        .arg(Arg::new("verdict").long("verdict").value_name("FILE").help("Writes how the run ended, as JSON"))
-        .arg(Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help("Prints the plan and the OCI spec as JSON, and runs nothing"))
-        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Prints this"));
+        .after_help(AFTER);
     settings::add_flags(command)
+        .next_help_heading("Output")
+        .arg(
+            Arg::new("verbose")
+                .long("verbose")
+                .action(ArgAction::SetTrue)
+                .help("Says at the end, on stderr, how the run ended and what it used"),
+        )
+        .arg(
+            Arg::new("verdict")
+                .long("verdict")
+                .value_name("FILE")
+                .value_parser(ValueParser::path_buf())
+                .conflicts_with("dry-run")
+                .help("Writes how the run ended to FILE, as JSON; also when it did not start"),
+        )
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Prints the plan and the OCI spec as JSON, and runs nothing"),
+        )
+        .arg(settings::help_flag())
 }
 
 /// Runs it; the payload's end is the exit code.
 pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
-    let mut phases = Phases::start();
-    let (survey, image, plan) = plan(matches, globals).await?;
+    let phases = Phases::start();
     if matches.get_flag("dry-run") {
+        let (_, image, plan) = plan(matches, globals).await?;
         print_plan(&plan, &image, globals).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    super::warn(&plan.warnings);
-    let verdict_file = matches
-        .get_one::<String>("verdict")
-        .map(VerdictFile::create)
-        .transpose()?;
+    let file = matches.get_one::<PathBuf>("verdict");
+    let file = file.map(VerdictFile::create).transpose()?;
+    let Outcome { verdict, failure } = match execute(matches, globals, phases).await {
+        Ok(outcome) => outcome,
+        Err((failure, phases)) => Outcome {
+            verdict: Verdict::of_nothing(&failure, phases),
+            failure: Some(failure),
+        },
+    };
+    report(&verdict, failure, matches.get_flag("verbose"));
+    if let Some(file) = file
+        && let Err(failure) = file.write(&verdict)
+    {
+        // The payload has run: its exit code is worth more than our trouble.
+        super::print_failure(&failure);
+    }
+    // Every cause's code is a byte.
+    Ok(ExitCode::from(
+        u8::try_from(verdict.exit_code).unwrap_or(u8::MAX),
+    ))
+}
+
+/// From the command line to the end of the run; a failure comes back with the time it took.
+async fn execute(
+    matches: &ArgMatches,
+    globals: &Globals,
+    mut phases: Phases,
+) -> Result<Outcome, (Failure, Phases)> {
+    let planned = plan(matches, globals).await;
     phases.lap("plan");
+    let (survey, image, plan) = match planned {
+        Ok(planned) => planned,
+        Err(failure) => return Err((failure, phases)),
+    };
+    super::warn(&plan.warnings);
     let job = Job {
         plan: &plan,
         survey: &survey,
@@ -62,21 +119,17 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
         connection: &globals.connection,
         state: &globals.state,
     };
-    let Outcome { verdict, failure } = run::execute(job, phases).await?;
-    if let Some(file) = verdict_file {
-        file.write(&verdict)?;
-    }
-    report(&verdict, failure, matches.get_flag("verbose"));
-    // Every cause's code is a byte.
-    Ok(ExitCode::from(
-        u8::try_from(verdict.exit_code).unwrap_or(u8::MAX),
-    ))
+    let begun = phases.clone();
+    run::execute(job, phases)
+        .await
+        .map_err(|failure| (failure, begun))
 }
 
 /// Everything that is decided before anything exists.
 pub async fn plan(matches: &ArgMatches, globals: &Globals) -> Result<(Survey, Image, Plan)> {
     let settings = settings::read(matches)?;
     let survey = Survey::take(&settings)?;
+    globals.reach_containerd().await?;
     let image = image::find(&globals.client, &settings.image).await?;
     let id = match &settings.name {
         Some(name) => name.clone(),
@@ -94,17 +147,17 @@ fn report(verdict: &Verdict, failure: Option<Failure>, verbose: bool) {
             Cause::StartFailed { .. } | Cause::Lost { .. }
         ) =>
         {
-            super::say(&format!("airtight: {}", verdict.cause));
+            out::tell(&verdict.cause)
         }
         None => {}
     }
     for leftover in &verdict.leftovers {
-        super::say(&format!(
-            "airtight: left over, to be undone by a later airtight command: {leftover}"
+        out::tell(format_args!(
+            "left over, to be undone by a later airtight command: {leftover}"
         ));
     }
     if verbose {
-        super::say(&format!("airtight: {verdict}"));
+        out::tell(verdict);
     }
 }
 
@@ -117,19 +170,19 @@ async fn print_plan(plan: &Plan, image: &Image, globals: &Globals) -> Result<()>
         places: &places,
     };
     let spec = preview.spec().await?;
-    out::print_json(&json!({ "plan": plan, "spec": spec }))
+    out::print_json(&json!({ "plan": plan, "spec": spec::stable_json(&spec)? }))
 }
 
 /// Where the verdict goes: opened before the run, so that a path that cannot be written is known then.
 struct VerdictFile {
-    path: String,
+    path: PathBuf,
     file: File,
 }
 
 impl VerdictFile {
-    fn create(path: &String) -> Result<Self> {
+    fn create(path: &PathBuf) -> Result<Self> {
         let file = File::create(path).or_fail(Kind::Usage, || {
-            format!("cannot write the verdict to {path}")
+            format!("cannot write the verdict to {}", path.display())
         })?;
         Ok(Self {
             path: path.clone(),
@@ -138,7 +191,7 @@ impl VerdictFile {
     }
 
     fn write(mut self, verdict: &Verdict) -> Result<()> {
-        let cannot = || format!("cannot write the verdict to {}", self.path);
+        let cannot = || format!("cannot write the verdict to {}", self.path.display());
         let mut json = serde_json::to_vec_pretty(verdict).or_fail(Kind::Host, cannot)?;
         json.push(b'\n');
         self.file.write_all(&json).or_fail(Kind::Host, cannot)

@@ -1,9 +1,9 @@
 //! The flags that `run` and `bundle` share: one for each runtime key, and where the settings come
 //! from.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use clap::builder::{BoolishValueParser, ValueParser};
+use clap::builder::ValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -15,22 +15,26 @@ const WORDS: &str = "words";
 
 /// Adds the flags to `command`.
 pub fn add_flags(command: Command) -> Command {
+    // docker's: what is behind the image belongs to the command, and of a flag given twice the later
+    // one counts.
     let mut command = command
-        .next_help_heading("Source")
-        .arg(
-            Arg::new("dag-file")
-                .long("dag-file")
-                .value_name("FILE")
-                .help("Takes image, volumes and environments from FILE.metadata.yaml beside FILE; every argument then belongs to the command"),
-        )
+        .args_override_self(true)
         .arg(
             Arg::new(WORDS)
                 .value_names(["IMAGE", "COMMAND"])
                 .num_args(1..)
                 .trailing_var_arg(true)
-                .allow_hyphen_values(true)
                 .value_parser(ValueParser::os_string())
-                .help("The image, and what to run in it [default: what the image says]"),
+                .help_heading("Arguments")
+                .help("The image, and what to run in it [default: what the image says]. Flags stand before the image; everything behind it belongs to the command"),
+        )
+        .arg(
+            Arg::new("dag-file")
+                .long("dag-file")
+                .value_name("FILE")
+                .value_parser(ValueParser::path_buf())
+                .help_heading("Process")
+                .help("Takes image, volumes and environments from FILE.metadata.yaml beside the DAG file FILE; flags win over it, and every argument belongs to the command"),
         );
     for key in keys::KEYS {
         command = command.arg(flag(key));
@@ -39,6 +43,14 @@ pub fn add_flags(command: Command) -> Command {
         }
     }
     command
+}
+
+/// `--help`, which has no letter: `-h` is docker's --hostname.
+pub fn help_flag() -> Arg {
+    Arg::new("help")
+        .long("help")
+        .action(ArgAction::Help)
+        .help("Prints this")
 }
 
 fn flag(key: &'static Key) -> Arg {
@@ -54,6 +66,10 @@ fn flag(key: &'static Key) -> Arg {
         Some(letter) => arg.short(letter),
         None => arg,
     };
+    let arg = match key.alias {
+        Some(alias) => arg.alias(alias),
+        None => arg,
+    };
     match key.shape {
         // docker takes `--init`, `--init=true` and `--init=false`.
         Shape::Switch => arg
@@ -61,8 +77,7 @@ fn flag(key: &'static Key) -> Arg {
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true")
-            .value_parser(BoolishValueParser::new())
-            .hide_possible_values(true)
+            .value_parser(on_or_off)
             .value_name("BOOL"),
         Shape::Text => arg
             .action(ArgAction::Set)
@@ -72,6 +87,15 @@ fn flag(key: &'static Key) -> Arg {
             .action(ArgAction::Append)
             .value_name(key.value)
             .allow_hyphen_values(true),
+    }
+}
+
+/// docker's spellings of true and false, and those of `config`.
+fn on_or_off(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "t" | "1" | "yes" | "on" => Ok(true),
+        "false" | "f" | "0" | "no" | "off" => Ok(false),
+        _ => Err("true or false is needed"),
     }
 }
 
@@ -86,23 +110,21 @@ fn opposite(key: &'static Key) -> Arg {
 
 /// What the command line and the files that it names say.
 pub fn read(matches: &ArgMatches) -> Result<Settings> {
-    let dag_file = matches.get_one::<String>("dag-file");
+    let dag_file = matches.get_one::<PathBuf>("dag-file");
     let mut layers = vec![Layer::defaults()];
     if let Some(dag_file) = dag_file {
-        layers.push(metadata::read_beside(Path::new(dag_file))?);
+        layers.push(metadata::read_beside(dag_file)?);
     }
     let mut flags = flags(matches);
     let mut words = words(matches)?;
     if dag_file.is_none() && !given(matches, "image") && !words.is_empty() {
         let image = words.remove(0);
         if let Some(key) = keys::find("image") {
-            flags.say(key, image, Origin::Flag);
+            flags.say(key, image, Origin::Argument);
         }
     }
     layers.push(flags);
-    Settings::parse(&config::merge(layers), words, |name| {
-        std::env::var(name).ok()
-    })
+    Settings::parse(&config::merge(layers), words, |name| std::env::var_os(name))
 }
 
 fn flags(matches: &ArgMatches) -> Layer {
@@ -128,7 +150,8 @@ fn flags(matches: &ArgMatches) -> Layer {
     layer
 }
 
-fn given(matches: &ArgMatches, name: &str) -> bool {
+/// Whether the command line itself says it.
+pub fn given(matches: &ArgMatches, name: &str) -> bool {
     matches.value_source(name) == Some(ValueSource::CommandLine)
 }
 

@@ -29,6 +29,7 @@ pub struct Key {
     pub name: &'static str,
     pub flag: &'static str,
     pub short: Option<char>,
+    pub alias: Option<&'static str>,
     pub value: &'static str,
     pub shape: Shape,
     pub merge: Merge,

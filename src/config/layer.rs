@@ -17,8 +17,10 @@ use crate::failure::Failure;
 pub enum Origin {
     /// `runtime-specs/keys.yaml`.
     Default,
-    /// The command line.
+    /// A flag of the command line.
     Flag,
+    /// An argument of the command line that is no flag.
+    Argument,
     /// A line of a file.
     File {
         /// The file as the user named it.
@@ -42,7 +44,23 @@ pub struct Item {
 impl Item {
     /// A failure that says which value, where it was written, and why it cannot be.
     pub fn refuse(&self, why: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure::usage(format!("invalid value {:?} for {self}", self.text)).because(why)
+        let what = format!("invalid value {} for {self}", shown(&self.text));
+        match why.into().downcast::<Failure>() {
+            // It repeats the value; only its reason is news.
+            Ok(inner) => inner.reworded(what),
+            Err(why) => Failure::usage(what).because(why),
+        }
+    }
+}
+
+/// How much of a value a message repeats.
+const SHOWN: usize = 80;
+
+/// The value in quotes, or the beginning of it.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
     }
 }
 
@@ -52,6 +70,7 @@ impl fmt::Display for Item {
         match &self.origin {
             Origin::Default => write!(f, "{} (default)", self.key.name),
             Origin::Flag => write!(f, "--{}", self.key.flag),
+            Origin::Argument => f.write_str(self.key.value),
             Origin::File { path, line } => {
                 write!(f, "{} ({}:{line})", self.key.name, path.display())
             }
@@ -206,6 +225,17 @@ mod tests {
         assert_eq!(
             failure.to_string(),
             "invalid value \"/b:/x\" for --volume: it is given twice"
+        );
+    }
+
+    #[test]
+    fn a_refusal_repeats_no_more_of_a_value_than_can_be_read() {
+        let text = "ü".repeat(5000);
+        let merged = merge([flags(&[("name", &text)])]);
+        let failure = merged.one("name").unwrap().refuse("too long").to_string();
+        assert!(
+            failure.contains("üü\"… for --name: too long") && failure.len() < 250,
+            "{failure}"
         );
     }
 

@@ -16,10 +16,11 @@ use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 use serde::Deserialize;
-use serde_saphyr::Spanned;
+use serde_saphyr::{Error, MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::keys;
 use super::layer::{Layer, Origin};
+use super::nearest;
 use crate::failure::{Failure, Result};
 
 /// No hand-written file comes near it.
@@ -42,10 +43,11 @@ struct Runtime {
 /// The layer of the metadata file beside `dag_file`; empty when there is none. The DAG file itself
 /// must exist.
 pub fn read_beside(dag_file: &Path) -> Result<Layer> {
-    if let Err(why) = std::fs::metadata(dag_file) {
-        return Err(
-            Failure::usage(format!("cannot read the DAG file {}", dag_file.display())).because(why),
-        );
+    let cannot = || Failure::usage(format!("cannot read the DAG file {}", dag_file.display()));
+    match std::fs::metadata(dag_file) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Err(cannot().because("it is not a regular file")),
+        Err(why) => return Err(cannot().because(why)),
     }
     let mut path = dag_file.as_os_str().to_owned();
     path.push(".metadata.yaml");
@@ -91,10 +93,55 @@ fn read_text(path: &Path) -> Result<Option<String>> {
     })
 }
 
+/// The YAML reader's errors are written for programmers; these are the ones that people make.
+fn refuse(path: &Path, error: &serde_saphyr::Error) -> Failure {
+    let place = error.location().map_or_else(String::new, |location| {
+        format!(":{}:{}", location.line(), location.column())
+    });
+    let what = format!("invalid metadata file {}{place}", path.display());
+    let failure = |why: String| Failure::usage(what).because(why);
+    match error {
+        Error::SerdeUnknownField {
+            field, expected, ..
+        } => unknown_key(failure(format!("unknown key {field:?}")), field, expected),
+        Error::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().unwrap_or_default();
+            failure(format!("the key {key:?} is given twice"))
+        }
+        Error::NullIntoString { .. } => {
+            failure("a value is missing".into()).hint("an empty text is written \"\"")
+        }
+        Error::MultipleDocuments { .. } => failure("there is more than one document in it".into()),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            failure("an alias stands inside what it refers to".into())
+        }
+        Error::Unexpected { expected, .. } => failure(match *expected {
+            "mapping start" => "a mapping (KEY: VALUE) is needed here".into(),
+            "sequence start" => "a list (- ITEM, or [ITEM, ITEM]) is needed here".into(),
+            "string scalar" => "a single text or number is needed here".into(),
+            other => format!("{other} is needed here"),
+        }),
+        other => failure(UserMessageFormatter.format_message(other).into_owned()),
+    }
+}
+
+fn unknown_key(failure: Failure, unknown: &str, known: &[&str]) -> Failure {
+    if let Some(key) = keys::find(unknown) {
+        return failure.hint(format!(
+            "this version takes {} from a metadata file; --{} sets {unknown} on the command line",
+            known.join(", "),
+            key.flag
+        ));
+    }
+    match nearest(unknown, known.iter().copied()) {
+        Some(name) => failure.hint(format!("did you mean {name}?")),
+        None => failure.hint(format!("known here: {}", known.join(", "))),
+    }
+}
+
 fn parse(text: &str, path: PathBuf) -> Result<Layer> {
-    let document: Document = serde_saphyr::from_str(text).map_err(|why| {
-        Failure::usage(format!("invalid metadata file {}", path.display())).because(why.to_string())
-    })?;
+    let document: Document =
+        serde_saphyr::from_str(text).map_err(|why| refuse(&path, why.without_snippet()))?;
     let path = Arc::new(path);
     let mut layer = Layer::default();
     let mut say = |name: &str, text: String, line: u64| {
@@ -119,6 +166,14 @@ fn parse(text: &str, path: PathBuf) -> Result<Layer> {
         say("volumes", volume.value, volume.referenced.line());
     }
     for (name, value) in runtime.environments.into_iter().flatten() {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let line = value.referenced.line();
+            return Err(Failure::usage(format!(
+                "invalid name {name:?} in environments ({}:{line})",
+                path.display()
+            ))
+            .because("the name of a variable is not empty and has no '=' in it"));
+        }
         say(
             "environments",
             format!("{name}={}", value.value),
@@ -157,20 +212,50 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_where() {
-        let failure = parsed("docker_runtime:\n  imagee: x\n")
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            failure.contains("imagee") && failure.contains("line 2"),
-            "{failure}"
+    fn an_error_says_where_and_what_in_plain_words() {
+        for (text, words) in [
+            (
+                "docker_runtime:\n  imagee: x\n",
+                "yaml:2:3: unknown key \"imagee\"",
+            ),
+            (
+                "docker_runtime:\n  image: a\n  image: b\n",
+                "yaml:3:3: the key \"image\" is given twice",
+            ),
+            ("docker_runtime:\n  image:\n", "yaml"),
+            (
+                "docker_runtime:\n  environments: {A: }\n",
+                "a value is missing",
+            ),
+            ("docker_runtime:\n  volumes: /a:/b\n", "yaml:2:12: a list"),
+            ("docker_runtime: 5\n", "yaml:1:17: a mapping"),
+            (
+                "docker_runtime:\n  environments: {A=B: 1}\n",
+                "invalid name \"A=B\"",
+            ),
+            ("docker_runtime:\n\timage: a\n", "yaml:2:"),
+            ("docker_runtime:\n---\na: b\n", "more than one document"),
+            (
+                "docker_runtime: &a\n  image: *a\n",
+                "an alias stands inside",
+            ),
+        ] {
+            match parsed(text) {
+                Ok(merged) => assert!(merged.one("image").is_none(), "{text}"),
+                Err(failure) => assert!(failure.to_string().contains(words), "{text}: {failure}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_suggests_the_nearest_or_says_where_it_may_stand() {
+        let hints = |text: &str| parsed(text).unwrap_err().hints().to_vec();
+        assert_eq!(
+            hints("docker_runtime: {imagee: x}"),
+            ["did you mean image?"]
         );
-        let failure = parsed("docker_runtime:\n  image: a\n  image: b\n")
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(failure.contains("3"), "{failure}");
+        assert!(hints("docker_runtime: {memory: 5m}")[0].contains("--memory sets memory"));
+        assert_eq!(hints("xyz: 1"), ["known here: docker_runtime"]);
     }
 
     #[test]
@@ -211,6 +296,21 @@ mod tests {
         #[test]
         fn any_text_is_parsed_or_refused(text in "[ -~\n\t]{0,200}") {
             let _ = parsed(&text);
+        }
+
+        #[test]
+        fn any_text_in_the_place_of_a_value_is_parsed_or_refused(text in "(?s).{0,100}") {
+            let _ = parsed(&format!("docker_runtime:\n  image: {text}\n"));
+            let _ = parsed(&format!("docker_runtime:\n  environments:\n    A: {text}\n"));
+        }
+
+        #[test]
+        fn any_bytes_of_a_file_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let dir = tempfile::tempdir().unwrap();
+            let dag = dir.path().join("d.py");
+            std::fs::write(&dag, "").unwrap();
+            std::fs::write(dir.path().join("d.py.metadata.yaml"), bytes).unwrap();
+            let _ = read_beside(&dag);
         }
     }
 }

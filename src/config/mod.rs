@@ -9,9 +9,11 @@ pub mod env_file;
 pub mod keys;
 pub mod layer;
 pub mod metadata;
+mod nearest;
 pub mod settings;
 pub mod values;
 
 pub use keys::{Key, Merge, Shape};
 pub use layer::{Item, Layer, Merged, Origin, merge};
+pub use nearest::nearest;
 pub use settings::Settings;

@@ -4,6 +4,7 @@
 //! settings mean together is decided in `plan`.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ pub struct Settings {
     pub working_dir: Option<String>,
     pub user: Option<UserSpec>,
     pub group_add: Vec<NameOrId>,
-    pub environment: BTreeMap<String, String>,
+    /// What is set; `None` takes the image's variable away.
+    pub environment: BTreeMap<String, Option<String>>,
     pub init: bool,
     pub interactive: bool,
     pub tty: bool,
@@ -105,11 +107,11 @@ impl Settings {
     pub fn parse(
         merged: &Merged,
         command: Vec<String>,
-        our_env: impl Fn(&str) -> Option<String>,
+        our_env: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self> {
         let image = merged.one("image").ok_or_else(|| {
             Failure::usage("no image is named")
-                .hint("give it as the first argument, or in the metadata file of --dag-file")
+                .hint("give it as the first argument, with --image, or in the metadata file of --dag-file")
         })?;
         Ok(Self {
             image: image
@@ -164,7 +166,7 @@ impl Settings {
                 |device| device.target.clone(),
                 OnTwin::Refuse,
             )?,
-            shm_size: optional(merged, "shm_size")?,
+            shm_size: unless_zero(merged, "shm_size")?,
             limits: limits(merged)?,
             privileged: switch(merged, "privileged")?,
             capabilities: CapabilityChanges {
@@ -192,8 +194,8 @@ fn limits(merged: &Merged) -> Result<Limits> {
         memory_swap: optional(merged, "memory_swap")?,
         memory_reservation: optional(merged, "memory_reservation")?,
         oom_kill_disable: switch(merged, "oom_kill_disable")?,
-        cpus: optional(merged, "cpus")?,
-        cpu_shares: optional(merged, "cpu_shares")?,
+        cpus: unless_zero(merged, "cpus")?,
+        cpu_shares: unless_zero(merged, "cpu_shares")?,
         cpuset_cpus: optional_with(merged, "cpuset_cpus", cpu_list)?,
         cpuset_mems: optional_with(merged, "cpuset_mems", cpu_list)?,
         pids: optional(merged, "pids_limit")?,
@@ -217,23 +219,33 @@ fn security(merged: &Merged) -> Result<Security> {
     Ok(security)
 }
 
-/// Files first, then single variables, as docker has it.
+/// Files first, then single variables, as docker has it. A bare name that we have no value for says
+/// nothing in a file; on its own it takes the image's variable away.
 fn environment(
     merged: &Merged,
-    our_env: impl Fn(&str) -> Option<String>,
-) -> Result<BTreeMap<String, String>> {
-    let mut variables = Vec::new();
+    our_env: impl Fn(&str) -> Option<OsString>,
+) -> Result<BTreeMap<String, Option<String>>> {
+    let ours = |item: &Item, name: &str| {
+        let text = our_env(name).map(OsString::into_string).transpose();
+        text.map_err(|_| {
+            item.refuse(format!(
+                "the value of {name} in airtight's own environment is not UTF-8, and an OCI spec cannot hold it"
+            ))
+        })
+    };
+    let mut environment = BTreeMap::new();
     for item in merged.all("env_file") {
-        variables.extend(env_file::read(item)?);
+        for Variable { name, value } in env_file::read(item)? {
+            let value = value.map_or_else(|| ours(item, &name), |value| Ok(Some(value)))?;
+            if value.is_some() {
+                environment.insert(name, value);
+            }
+        }
     }
     for item in merged.all("environments") {
-        variables.push(parse::<Variable>(item)?);
-    }
-    let mut environment = BTreeMap::new();
-    for Variable { name, value } in variables {
-        if let Some(value) = value.or_else(|| our_env(&name)) {
-            environment.insert(name, value);
-        }
+        let Variable { name, value } = parse(item)?;
+        let value = value.map_or_else(|| ours(item, &name), |value| Ok(Some(value)))?;
+        environment.insert(name, value);
     }
     Ok(environment)
 }
@@ -296,6 +308,17 @@ where
     merged.one(name).map(parse).transpose()
 }
 
+/// docker's: 0 is the same as not given.
+fn unless_zero<T: FromStr>(merged: &Merged, name: &str) -> Result<Option<T>>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    match merged.one(name) {
+        Some(item) if item.text.trim() == "0" => Ok(None),
+        _ => optional(merged, name),
+    }
+}
+
 fn optional_with<T>(
     merged: &Merged,
     name: &str,
@@ -354,3 +377,6 @@ where
 {
     merged.all(name).map(parse).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,7 @@ impl Error {
 
     /// The connection broke, containerd is not there, or it did not answer: nothing is known about
     /// the object, and the same call may work later. A broken connection in the middle of a call
-    /// arrives as one of [`BROKEN`] (seen on containerd 1.6 when it is killed).
+    /// arrives as one of a few texts (seen on containerd 1.6 when it is killed).
     pub fn is_unreachable(&self) -> bool {
         match &self.how {
             How::Late(_) => true,

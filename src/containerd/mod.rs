@@ -31,6 +31,9 @@ pub const DEFAULT_ADDRESS: &str = "/run/containerd/containerd.sock";
 /// (a task's end, an unpack) say their own.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a socket of this host may take to accept.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
 /// Image indexes and specs may be large: containerd's own client raises the limit likewise.
 const MAX_MESSAGE: usize = 16 << 20;
 
@@ -92,7 +95,7 @@ impl Client {
             .or_fail(Kind::Usage, || {
                 format!("invalid containerd address {address:?}")
             })?
-            .connect_timeout(Duration::from_secs(10))
+            .connect_timeout(CONNECT_LIMIT)
             .connect_lazy();
         let namespace = namespace.parse().or_fail(Kind::Usage, || {
             format!("invalid containerd namespace {namespace:?}")
@@ -162,6 +165,32 @@ impl Client {
             headers.insert("containerd-lease", lease.clone());
         }
         request
+    }
+}
+
+/// Connects to `address` and hangs up again: says whether anyone is there at all, in words that name
+/// the socket and what to do.
+pub async fn reach(address: &str) -> Outcome<()> {
+    let path = socket_path(address)?;
+    let failure = |why: std::io::Error| {
+        let hint = match why.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
+                "is it running (systemctl start containerd), and is this its socket? --address or CONTAINERD_ADDRESS names another"
+            }
+            _ => "--address or CONTAINERD_ADDRESS names another socket",
+        };
+        Failure::new(
+            Kind::Containerd,
+            format!("cannot reach containerd at {path}"),
+        )
+        .because(why)
+        .hint(hint)
+    };
+    let connecting = tokio::net::UnixStream::connect(path);
+    match tokio::time::timeout(CONNECT_LIMIT, connecting).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(why)) => Err(failure(why)),
+        Err(_) => Err(failure(std::io::ErrorKind::TimedOut.into())),
     }
 }
 

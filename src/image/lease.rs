@@ -24,7 +24,7 @@ const EXPIRE_LABEL: &str = "containerd.io/gc.expire";
 /// After a failure the lease is deleted with a collection, so that nothing of the work is left
 /// when this returns; after a success the work's results are linked and the collector may come
 /// when it likes.
-pub(super) async fn under_lease<T>(
+pub(crate) async fn under_lease<T>(
     client: &Client,
     purpose: &str,
     work: impl AsyncFnOnce(&Client) -> Result<T>,

@@ -27,6 +27,7 @@ use descriptor::Descriptor;
 use digest::{Digest, chain_ids};
 
 pub use find::find;
+pub(crate) use lease::under_lease;
 pub use reference::Reference;
 pub use unpack::ensure_unpacked;
 pub use wanted::Wanted;

@@ -40,7 +40,7 @@ pub async fn ensure_unpacked(client: &Client, image: &Image, snapshotter: &str) 
         exists(client, snapshotter, &chain),
         is_kept(client, image, snapshotter, &chain)
     );
-    if exists? && kept? {
+    if exists.map_err(|why| no_snapshot(snapshotter, why))? && kept? {
         return Ok(());
     }
     under_lease(client, "unpack", async |client| {
@@ -59,7 +59,8 @@ pub(super) async fn unpack(
     let Some(top) = image.chain_id() else {
         return Ok(());
     };
-    if !hold(client, snapshotter, &top).await? {
+    let held = hold(client, snapshotter, &top).await;
+    if !held.map_err(|why| no_snapshot(snapshotter, why))? {
         let mut parent = None;
         for (n, layer) in image.layers.iter().enumerate() {
             report(Progress::Unpacking {
@@ -75,6 +76,18 @@ pub(super) async fn unpack(
     let keep = HashMap::from([(labels::snapshot_key(snapshotter), top.to_string())]);
     labels::add(client, &image.config_blob.digest, &keep).await?;
     Ok(())
+}
+
+/// What containerd says of a snapshotter it does not have; its code is the general InvalidArgument.
+const NO_SNAPSHOTTER: &str = "snapshotter not loaded";
+
+fn no_snapshot(snapshotter: &str, error: Error) -> Failure {
+    if error.message().starts_with(NO_SNAPSHOTTER) {
+        let what = format!("containerd has no snapshotter {snapshotter:?}");
+        Failure::usage(what).hint("airtight doctor lists those it has; --snapshotter names one")
+    } else {
+        error.into()
+    }
 }
 
 /// Why one layer was not unpacked.

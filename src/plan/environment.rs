@@ -21,7 +21,10 @@ pub(super) fn plan(settings: &Settings, image: &Image, hostname: Option<&str>) -
         variables.set(name, value);
     }
     for (name, value) in &settings.environment {
-        variables.set(name, value);
+        match value {
+            Some(value) => variables.set(name, value),
+            None => variables.unset(name),
+        }
     }
     variables
         .0
@@ -40,5 +43,39 @@ impl Variables {
             Some((_, old)) => value.clone_into(old),
             None => self.0.push((name.to_owned(), value.to_owned())),
         }
+    }
+
+    fn unset(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixture::{image, plan, plan_of};
+
+    const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+    #[test]
+    fn there_are_a_path_a_host_name_and_with_a_terminal_its_type() {
+        let environment = |flags: &[(&str, &str)]| plan(flags).process.environment;
+        assert_eq!(environment(&[]), [PATH, "HOSTNAME=0123456789ab"]);
+        assert_eq!(environment(&[("uts_mode", "host")]), [PATH]);
+        assert_eq!(
+            environment(&[("tty", "true"), ("environments", "PATH=/mine")]),
+            ["PATH=/mine", "HOSTNAME=0123456789ab", "TERM=xterm"]
+        );
+    }
+
+    #[test]
+    fn the_user_s_variables_win_over_the_image_s_and_a_bare_name_takes_one_away() {
+        let image = image(json!({"Env": ["A=image", "B=image", "PATH=/image"]}));
+        let flags = [("environments", "A=user"), ("environments", "B")];
+        assert_eq!(
+            plan_of(&image, &flags).unwrap().process.environment,
+            ["PATH=/image", "HOSTNAME=0123456789ab", "A=user"]
+        );
     }
 }

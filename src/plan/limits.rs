@@ -9,7 +9,7 @@ use crate::config::settings::Limits;
 use crate::config::values::{Bytes, PidsLimit, SwapLimit};
 use crate::failure::{Failure, Result};
 use crate::spec::base::Base;
-use crate::survey::Survey;
+use crate::survey::{NumberList, Survey};
 
 /// Limits as the OCI spec takes them; `None` leaves the kernel's default.
 #[derive(Debug, Default, Serialize)]
@@ -78,10 +78,7 @@ pub(super) fn plan(
             Some(PidsLimit::Unlimited) => Some(-1),
             None => None,
         },
-        blkio_weight: limits
-            .blkio_weight
-            .map(|weight| weight.0)
-            .filter(|weight| *weight > 0),
+        blkio_weight: blkio_weight(limits, survey, warnings),
         devices,
     })
 }
@@ -154,28 +151,36 @@ fn oom_kill_disable(
 }
 
 fn check_cpus(limits: &Limits, survey: &Survey) -> Result<()> {
-    let online = survey.online_cpus;
+    let count = survey.cpus.count();
     if let Some(cpus) = limits.cpus
-        && cpus.thousandths > u64::from(online) * 1000
+        && u128::from(cpus.thousandths) > count as u128 * 1000
     {
         return Err(Failure::usage(format!(
-            "--cpus must not be above {online}: this host has no more"
+            "--cpus must not be above {count}: this host has no more"
         )));
     }
-    let highest = limits
-        .cpuset_cpus
-        .as_deref()
-        .into_iter()
-        .flat_map(|list| list.split([',', '-']));
-    if let Some(absent) = highest
-        .filter_map(|cpu| cpu.parse::<u32>().ok())
-        .find(|cpu| *cpu >= online)
-    {
-        return Err(Failure::usage(format!(
-            "--cpuset-cpus names CPU {absent}; this host has {online}, from 0"
-        )));
+    for (flag, wanted, host) in [
+        ("--cpuset-cpus", &limits.cpuset_cpus, &survey.cpus),
+        ("--cpuset-mems", &limits.cpuset_mems, &survey.memory_nodes),
+    ] {
+        let wanted = wanted.as_deref().and_then(NumberList::parse);
+        if let Some(absent) = wanted.and_then(|wanted| host.lacks(&wanted)) {
+            return Err(Failure::usage(format!(
+                "{flag} names {absent}, and this host has {host}"
+            )));
+        }
     }
     Ok(())
+}
+
+/// docker discards it too, with a warning: it never was more than a hint to the kernel.
+fn blkio_weight(limits: &Limits, survey: &Survey, warnings: &mut Vec<String>) -> Option<u16> {
+    let weight = limits.blkio_weight?.0;
+    if weight > 0 && !survey.weighs_block_io {
+        warnings.push("--blkio-weight has no effect: this kernel does not weigh block I/O".into());
+        return None;
+    }
+    (weight > 0).then_some(weight)
 }
 
 /// docker's rule for `--privileged`.
@@ -194,4 +199,117 @@ fn device_rules(base: &Base, survey: &Survey) -> Vec<LinuxDeviceCgroup> {
 /// Bytes and shares are parsed below 2^63; doubling saturates.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{plan, plan_on, refusal, survey};
+    use super::*;
+
+    #[test]
+    fn swap_is_twice_the_memory_unless_it_is_said_or_not_counted() {
+        let swap = |flags: &[(&str, &str)]| plan(flags).resources.memory_swap;
+        assert_eq!(swap(&[]), None);
+        assert_eq!(swap(&[("memory", "64m")]), Some(128 << 20));
+        assert_eq!(swap(&[("memory", "64m"), ("memory_swap", "-1")]), Some(-1));
+        assert_eq!(swap(&[("memory", "9223372036854774784")]), Some(i64::MAX));
+
+        let mut host = survey();
+        host.facts.swap_accounting = false;
+        let quiet = plan_on(&host, &[("memory", "64m")]).unwrap();
+        assert_eq!(
+            (quiet.resources.memory_swap, quiet.warnings.len()),
+            (None, 0)
+        );
+        let asked = plan_on(&host, &[("memory", "64m"), ("memory_swap", "96m")]).unwrap();
+        assert_eq!(asked.resources.memory_swap, None);
+        assert!(asked.warnings[0].contains("--memory-swap has no effect"));
+    }
+
+    #[test]
+    fn a_limit_of_0_is_none() {
+        let zeros = [
+            ("memory", "0"),
+            ("memory_reservation", "0"),
+            ("blkio_weight", "0"),
+        ];
+        let resources = plan(&zeros).resources;
+        assert_eq!(resources.memory, None);
+        assert_eq!(resources.memory_reservation, None);
+        assert_eq!(resources.blkio_weight, None);
+        assert_eq!(plan(&[("pids_limit", "0")]).resources.pids, Some(-1));
+    }
+
+    #[test]
+    fn cpus_become_a_share_of_the_kernel_s_period() {
+        let resources = plan(&[("cpus", "1.5")]).resources;
+        assert_eq!(
+            (resources.cpu_quota, resources.cpu_period),
+            (Some(150_000), Some(100_000))
+        );
+        assert!(plan_on(&survey(), &[("cpus", "4")]).is_ok());
+        assert!(refusal(&[("cpus", "4.001")]).contains("above 4"));
+    }
+
+    #[test]
+    fn cpus_and_memory_nodes_must_be_online() {
+        let mut host = survey();
+        host.cpus = NumberList::parse("0,2-3").unwrap();
+        assert!(plan_on(&host, &[("cpuset_cpus", "0,2-3")]).is_ok());
+        let refused = plan_on(&host, &[("cpuset_cpus", "0-3")]).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "--cpuset-cpus names 1, and this host has 0,2-3"
+        );
+        assert!(plan_on(&host, &[("cpus", "3.5")]).is_err());
+        assert!(refusal(&[("cpuset_mems", "0-1")]).contains("--cpuset-mems names 1"));
+    }
+
+    #[test]
+    fn a_weight_of_block_io_is_dropped_with_a_warning_where_the_kernel_has_none() {
+        assert_eq!(
+            plan(&[("blkio_weight", "300")]).resources.blkio_weight,
+            Some(300)
+        );
+        let mut host = survey();
+        host.weighs_block_io = false;
+        let plan = plan_on(&host, &[("blkio_weight", "300")]).unwrap();
+        assert_eq!(plan.resources.blkio_weight, None);
+        assert!(plan.warnings[0].contains("--blkio-weight has no effect"));
+    }
+
+    #[test]
+    fn the_oom_killer_can_be_disabled_on_v1_alone() {
+        let flags = [("oom_kill_disable", "true")];
+        assert!(refusal(&flags).contains("--oom-kill-disable"));
+        let mut host = survey();
+        host.facts.cgroup_layout = Layout::Legacy;
+        let plan = plan_on(&host, &flags).unwrap();
+        assert_eq!(plan.resources.oom_kill_disable, Some(true));
+        assert!(plan.warnings[0].contains("without --memory"));
+    }
+
+    #[test]
+    fn devices_are_denied_first_and_those_asked_for_allowed_last() {
+        let mut host = survey();
+        host.devices.push(crate::survey::DeviceNode {
+            target: "/dev/x".into(),
+            block: true,
+            major: 7,
+            minor: 0,
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+            access: "r".into(),
+        });
+        let devices = plan_on(&host, &[]).unwrap().resources.devices;
+        assert!(!devices.first().unwrap().allow());
+        let last = devices.last().unwrap();
+        assert_eq!(
+            (last.major(), last.access().as_deref()),
+            (Some(7), Some("r"))
+        );
+        let privileged = plan(&[("privileged", "true")]).resources.devices;
+        assert_eq!(privileged, [all_devices()]);
+    }
 }

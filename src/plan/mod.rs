@@ -6,9 +6,14 @@
 
 mod environment;
 mod etc;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod limits;
 mod mounts;
 mod process;
+mod sysctls;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -139,14 +144,17 @@ impl Plan {
         let own_cgroup = survey.facts.cgroup_layout == Layout::Unified;
         let namespaces = namespaces(settings, own_cgroup);
         let hostname = hostname(settings, survey, &id)?;
-        let last = survey.facts.last_capability;
         let capabilities = if settings.privileged {
             if !settings.capabilities.drop.is_empty() {
                 warnings.push("--cap-drop has no effect with --privileged, as with docker".into());
             }
-            capabilities::all(last)
+            survey.capabilities.clone()
         } else {
-            capabilities::granted(&base.capabilities, &settings.capabilities, last)?
+            capabilities::granted(
+                &base.capabilities,
+                &settings.capabilities,
+                &survey.capabilities,
+            )?
         };
         let seccomp = match (&settings.security.seccomp, settings.privileged) {
             (Seccomp::Unconfined, _) | (Seccomp::Default, true) => None,
@@ -186,7 +194,7 @@ impl Plan {
             files: etc::plan(survey, namespaces.network, hostname.as_deref()),
             mounts: mounts::plan(settings, survey, image, &base)?,
             resources: limits::plan(settings, survey, &base, &mut warnings)?,
-            sysctls: sysctls(settings)?,
+            sysctls: sysctls::plan(settings)?,
             stop: stop(settings, image)?,
             cgroup: CgroupPlan {
                 mount_path: settings.cgroup_mount_path.clone().into(),
@@ -265,50 +273,6 @@ fn hostname(settings: &Settings, survey: &Survey, id: &ContainerId) -> Result<Op
             Ok(Some(name.chars().take(63).collect()))
         }
     }
-}
-
-/// docker sets these two for a new network namespace: low ports and ping need no capability.
-const NETWORK_SYSCTLS: [(&str, &str); 2] = [
-    ("net.ipv4.ip_unprivileged_port_start", "0"),
-    ("net.ipv4.ping_group_range", "0 2147483647"),
-];
-
-fn sysctls(settings: &Settings) -> Result<BTreeMap<String, String>> {
-    let mut sysctls = BTreeMap::new();
-    if settings.network_mode != NetworkMode::Host {
-        sysctls.extend(NETWORK_SYSCTLS.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    }
-    for (name, value) in &settings.sysctls {
-        let shared = (name.starts_with("net.") && settings.network_mode == NetworkMode::Host)
-            .then_some("--network host")
-            .or((is_ipc(name) && settings.ipc_mode == IpcMode::Host).then_some("--ipc host"));
-        if let Some(mode) = shared {
-            return Err(
-                Failure::usage(format!("--sysctl {name} cannot be combined with {mode}"))
-                    .because("it would change the host's own parameter"),
-            );
-        }
-        if !name.starts_with("net.") && !is_ipc(name) {
-            return Err(Failure::usage(format!(
-                "--sysctl {name} is not a parameter of a namespace"
-            ))
-            .because("it would change the host's own parameter")
-            .hint(
-                "net.*, fs.mqueue.*, kernel.msg*, kernel.sem and kernel.shm* belong to a namespace",
-            ));
-        }
-        sysctls.insert(name.clone(), value.clone());
-    }
-    Ok(sysctls)
-}
-
-/// Parameters of the IPC namespace (ipc_namespaces(7)).
-fn is_ipc(name: &str) -> bool {
-    name.starts_with("fs.mqueue.")
-        || name == "kernel.sem"
-        || ["kernel.msg", "kernel.shm"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
 }
 
 fn stop(settings: &Settings, image: &Image) -> Result<StopPlan> {

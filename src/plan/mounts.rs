@@ -10,7 +10,7 @@ use crate::config::values::{IpcMode, MountSource, clean_absolute};
 use crate::failure::{Failure, Result};
 use crate::image::Image;
 use crate::spec::base::Base;
-use crate::survey::{Source, Survey};
+use crate::survey::{SHM, Source, Survey};
 
 /// One mount of the container.
 #[derive(Debug, Serialize)]
@@ -73,7 +73,7 @@ pub(super) fn plan(
         .iter()
         .map(|mount| kernel_mount(mount, settings))
         .collect();
-    mounts.extend(shared_memory(settings)?);
+    mounts.extend(shared_memory(settings, survey)?);
 
     let mut later = run_files(settings);
     let mut anonymous = 0..;
@@ -93,7 +93,9 @@ pub(super) fn plan(
             },
         };
         let target = mount.target.clone();
-        mounts.retain(|other| other.target != target);
+        // What lies below a user's own /dev is the user's business too.
+        let below = format!("{target}/");
+        mounts.retain(|other| other.target != target && !other.target.starts_with(&below));
         later.retain(|other| other.target != target);
         later.push(PlannedMount {
             target,
@@ -131,16 +133,6 @@ fn kernel_mount(mount: &Mount, settings: &Settings) -> PlannedMount {
     if settings.privileged && ["/sys", "/sys/fs/cgroup"].contains(&target.as_str()) {
         options.retain(|option| option != "ro");
     }
-    if settings.ipc_mode == IpcMode::Host && target == "/dev/mqueue" {
-        return PlannedMount {
-            kind: MountKind::Bind {
-                host: target.clone().into(),
-                make: false,
-            },
-            options: with_propagation(&["rbind".into()]),
-            target,
-        };
-    }
     let fs_type = mount.typ().clone().unwrap_or_default();
     let source = mount.source().as_ref().map_or(fs_type.clone(), |source| {
         source.to_string_lossy().into_owned()
@@ -152,8 +144,8 @@ fn kernel_mount(mount: &Mount, settings: &Settings) -> PlannedMount {
     }
 }
 
-fn shared_memory(settings: &Settings) -> Result<Option<PlannedMount>> {
-    let target = "/dev/shm".to_owned();
+fn shared_memory(settings: &Settings, survey: &Survey) -> Result<Option<PlannedMount>> {
+    let target = SHM.to_owned();
     let own = |size| PlannedMount {
         target: target.clone(),
         kind: MountKind::Kernel {
@@ -177,14 +169,18 @@ fn shared_memory(settings: &Settings) -> Result<Option<PlannedMount>> {
             Ok(Some(own(if size.0 == 0 { SHM_SIZE } else { size.0 })))
         }
         (IpcMode::None, None) => Ok(None),
-        (IpcMode::Host, None) => Ok(Some(PlannedMount {
-            kind: MountKind::Bind {
-                host: target.clone().into(),
-                make: false,
-            },
-            options: vec!["rbind".into()],
-            target,
-        })),
+        (IpcMode::Host, None) => {
+            check_source(survey, &target.clone().into(), false)
+                .map_err(|why| Failure::usage("--ipc host cannot be had").because(why))?;
+            Ok(Some(PlannedMount {
+                kind: MountKind::Bind {
+                    host: target.clone().into(),
+                    make: false,
+                },
+                options: with_propagation(&["rbind".into()]),
+                target,
+            }))
+        }
         (IpcMode::None, Some(_)) => Err(Failure::usage(
             "--shm-size cannot be combined with --ipc none, which has no /dev/shm",
         )),
@@ -205,10 +201,16 @@ fn run_files(settings: &Settings) -> Vec<PlannedMount> {
                 .collect::<Vec<_>>(),
         ),
     };
+    // docker's rule: as writable as the root file system.
+    let etc: &[&str] = if settings.read_only {
+        &["bind", "ro"]
+    } else {
+        &["bind"]
+    };
     let mut mounts = vec![
-        bind("/etc/hosts", RunFile::Hosts, &["bind"]),
-        bind("/etc/hostname", RunFile::Hostname, &["bind"]),
-        bind("/etc/resolv.conf", RunFile::ResolvConf, &["bind"]),
+        bind("/etc/hosts", RunFile::Hosts, etc),
+        bind("/etc/hostname", RunFile::Hostname, etc),
+        bind("/etc/resolv.conf", RunFile::ResolvConf, etc),
     ];
     if settings.init {
         // Debian mounts /run with noexec: `exec` lets the init start all the same.
@@ -247,3 +249,6 @@ fn check_source(survey: &Survey, host: &PathBuf, make_missing: bool) -> Result<b
         Some(Source::Unusable(why)) => Err(refuse(why)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What runs: command, user, environment, descriptors.
 
-use oci_spec::runtime::{Capabilities, PosixRlimit};
-use serde::Serialize;
+use oci_spec::runtime::{Capabilities, Capability, PosixRlimit};
+use serde::{Serialize, Serializer};
 
 use super::{app_armor, environment};
 use crate::config::Settings;
@@ -40,9 +40,17 @@ pub struct Process {
     /// Set-user-ID programs gain nothing.
     pub no_new_privileges: bool,
     /// The capabilities root has inside, and the bound for everyone else.
+    #[serde(serialize_with = "sorted")]
     pub capabilities: Capabilities,
     /// The AppArmor profile.
     pub app_armor_profile: Option<String>,
+}
+
+/// A set has no order of its own; printed plans are compared.
+fn sorted<S: Serializer>(set: &Capabilities, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut names: Vec<String> = set.iter().map(|name| format!("CAP_{name}")).collect();
+    names.sort();
+    names.serialize(serializer)
 }
 
 /// Linux's MAX_ARG_STRLEN: no single argument or variable may be longer.
@@ -88,7 +96,7 @@ pub(super) fn plan(
         interactive: settings.interactive,
         pass_fds: settings.pass_fds.clone(),
         rlimits: rlimits(settings, survey, base)?,
-        oom_score_adj: settings.oom_score_adj.0,
+        oom_score_adj: oom_score_adj(settings, survey)?,
         no_new_privileges: settings.security.no_new_privileges,
         capabilities,
         app_armor_profile: app_armor(settings, survey)?,
@@ -179,6 +187,18 @@ fn check_descriptors(settings: &Settings, survey: &Survey) -> Result<()> {
     Ok(())
 }
 
+/// Below 0 it takes CAP_SYS_RESOURCE (proc(5)).
+fn oom_score_adj(settings: &Settings, survey: &Survey) -> Result<i32> {
+    let score = settings.oom_score_adj.0;
+    if score < 0 && !survey.capabilities.contains(&Capability::SysResource) {
+        return Err(
+            Failure::usage(format!("--oom-score-adj {score} cannot be set"))
+                .because("this host can set none below 0: it has no CAP_SYS_RESOURCE"),
+        );
+    }
+    Ok(score)
+}
+
 /// What the user set over our defaults for every kind: a limit that is not set would be inherited
 /// from containerd. A default yields to what the host can set; what the user set does not.
 fn rlimits(settings: &Settings, survey: &Survey, base: &Base) -> Result<Vec<PosixRlimit>> {
@@ -213,3 +233,6 @@ fn rlimits(settings: &Settings, survey: &Survey, base: &Base) -> Result<Vec<Posi
     }
     Ok(limits.into_iter().map(PosixRlimit::from).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,8 @@ const DELETE_LIMIT: Duration = Duration::from_secs(20);
 /// How often a task that still runs is killed and tried again.
 const DELETE_TRIES: usize = 50;
 const DELETE_PAUSE: Duration = Duration::from_millis(100);
+/// What containerd says of an unknown snapshotter; its code is the general InvalidArgument.
+const NO_SNAPSHOTTER: &str = "snapshotter not loaded";
 /// containerd gives itself 5 s to end the shim of a task that it gave up (containerd,
 /// `runtime/v2/shim.go`, `cleanupTimeout`); then we do.
 const SHIM_LIMIT: Duration = Duration::from_secs(8);
@@ -176,13 +178,16 @@ async fn remove_snapshot(record: &Record, client: &Client) -> Result<(), Error> 
         key: key.to_owned(),
     };
     let mut snapshots = client.snapshots();
-    absent_is_fine(
-        client
-            .call(("remove snapshot", key), request, |request| {
-                snapshots.remove(request)
-            })
-            .await,
-    )
+    let removed = client
+        .call(("remove snapshot", key), request, |request| {
+            snapshots.remove(request)
+        })
+        .await;
+    match removed {
+        // A snapshotter that does not exist has made nothing (containerd, services/snapshots).
+        Err(why) if why.message().starts_with(NO_SNAPSHOTTER) => Ok(()),
+        removed => absent_is_fine(removed),
+    }
 }
 
 fn absent_is_fine<T>(done: Result<T, Error>) -> Result<(), Error> {

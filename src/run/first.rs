@@ -54,11 +54,7 @@ impl FirstProcess {
     pub fn signal_inside(&self, pid: i32, number: i32) {
         let candidates = self.group.pids().unwrap_or_default();
         let called_so = |candidate: &i32| innermost_pid(*candidate) == Some(pid);
-        for found in candidates
-            .into_iter()
-            .map(nix::unistd::Pid::as_raw)
-            .filter(called_so)
-        {
+        for found in candidates.into_iter().filter(called_so) {
             // The handle is taken, and only then the name checked: the pid may have been reused.
             if let Some(handle) = Pid::from_raw(found).and_then(open)
                 && innermost_pid(found) == Some(pid)

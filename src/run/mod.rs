@@ -90,13 +90,7 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
 
     let (cause, failure) = match lived {
         Ok(end) => (end.cause(job.program(), &usage), None),
-        Err(failure) => {
-            let cause = Cause::StartFailed {
-                code: failure.kind().exit_code(),
-                reason: failure.to_string(),
-            };
-            (cause, Some(failure))
-        }
+        Err(failure) => (Cause::start_failed(&failure), Some(failure)),
     };
     Ok(Outcome {
         verdict: Verdict::new(job.facts(), cause, phases, usage, leftovers),

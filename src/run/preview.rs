@@ -1,7 +1,7 @@
 //! What a run would be, without running it: for `--dry-run` and `bundle`.
 //!
-//! The image is looked at through a read-only view of its snapshot, which is removed at once; nothing
-//! refers to the view, so containerd collects it even if we die over it.
+//! The image is looked at through a read-only view of its snapshot, which is removed at once; only a
+//! lease that expires by itself keeps the view, so containerd collects it even if we die over it.
 
 use std::path::{Path, PathBuf};
 
@@ -56,6 +56,19 @@ impl Preview<'_> {
 
     async fn look(self, at: PathBuf, copies: Vec<(String, PathBuf)>) -> Result<ResolvedUser> {
         image::ensure_unpacked(self.client, self.image, &self.plan.image.snapshotter).await?;
+        image::under_lease(self.client, "view", async |client| {
+            Preview { client, ..self }
+                .look_through_view(at, copies)
+                .await
+        })
+        .await
+    }
+
+    async fn look_through_view(
+        self,
+        at: PathBuf,
+        copies: Vec<(String, PathBuf)>,
+    ) -> Result<ResolvedUser> {
         let mounts = self.view().await?;
         let process = &self.plan.process;
         let question = Question {

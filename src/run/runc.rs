@@ -33,9 +33,13 @@ impl Options {
 pub fn explain(error: Error, plan: &Plan) -> Failure {
     let command = plan.process.args.first().cloned().unwrap_or_default();
     let message = error.message().to_owned();
-    let says =
-        |words: &[&str]| !plan.process.init && words.iter().any(|word| message.contains(word));
-    let kind = if says(&["executable file not found", "no such file or directory"]) {
+    // Other files can be absent as well, such as the runtime itself.
+    let of_command =
+        message.contains(&format!("exec: {command:?}")) || message.contains("executable");
+    let says = |words: &[&str]| {
+        !plan.process.init && of_command && words.iter().any(|word| message.contains(word))
+    };
+    let kind = if says(&["not found", "no such file or directory"]) {
         Kind::CommandNotFound
     } else if says(&["permission denied", "exec format error", "is a directory"]) {
         Kind::CommandNotExecutable

@@ -269,7 +269,7 @@ mod tests {
         let (_dir, state) = state();
         let record = Record::fixture("a");
         let owner = state.create(&record).unwrap();
-        assert_eq!(state.ids().unwrap(), [record.id.clone()]);
+        assert_eq!(state.ids().unwrap(), std::slice::from_ref(&record.id));
         assert!(matches!(state.find(&record.id).unwrap(), Found::Held));
         drop(owner);
         let Found::Dead(dir) = state.find(&record.id).unwrap() else {

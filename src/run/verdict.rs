@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Serialize, Serializer};
 
 use crate::cgroup::Usage;
+use crate::failure::Failure;
 use crate::id::ContainerId;
 
 /// How a run ended.
@@ -46,6 +47,27 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// The cause of a run that `failure` kept from starting.
+    pub fn start_failed(failure: &Failure) -> Self {
+        Self::StartFailed {
+            code: failure.kind().exit_code(),
+            reason: failure.to_string(),
+        }
+    }
+
+    /// What the run did, in words that follow its name; reasons are told elsewhere.
+    fn verb(&self) -> String {
+        match self {
+            Self::Exited { code } => format!("exited with code {code}"),
+            Self::Signaled { signal } => format!("was killed by {}", signal_name(*signal)),
+            Self::Oom => "was killed for memory".into(),
+            Self::Timeout => "was stopped at its time limit".into(),
+            Self::Stopped { .. } => "was stopped on request".into(),
+            Self::StartFailed { .. } => "did not start".into(),
+            Self::Lost { .. } => "was lost".into(),
+        }
+    }
+
     /// What `airtight run` exits with (design.md, "Outcomes and exit codes").
     pub fn code(&self) -> i32 {
         match self {
@@ -60,16 +82,18 @@ impl Cause {
     }
 }
 
+/// `SIGKILL`, or the number where it has no name.
+fn signal_name(number: i32) -> String {
+    nix::sys::signal::Signal::try_from(number)
+        .map_or_else(|_| format!("signal {number}"), |signal| signal.to_string())
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exited { code } => write!(f, "exited with code {code}"),
-            Self::Signaled { signal } => write!(f, "killed by signal {signal}"),
-            Self::Oom => f.write_str("killed for memory"),
-            Self::Timeout => f.write_str("stopped at its time limit"),
-            Self::Stopped { code } => write!(f, "stopped on request, code {code}"),
             Self::StartFailed { reason, .. } => write!(f, "not started: {reason}"),
             Self::Lost { reason } => write!(f, "lost: {reason}"),
+            other => f.write_str(&other.verb()),
         }
     }
 }
@@ -85,7 +109,7 @@ pub struct Phase {
 }
 
 /// A stopwatch with named laps.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Phases {
     began: SystemTime,
     start: Instant,
@@ -124,19 +148,14 @@ impl Phases {
 /// The verdict on one run.
 #[derive(Debug, Serialize)]
 pub struct Verdict {
-    /// The container's id.
-    pub id: ContainerId,
     /// How it ended.
     #[serde(flatten)]
     pub cause: Cause,
     /// What `airtight run` exits with.
     pub exit_code: i32,
-    /// The image's name.
-    pub image: String,
-    /// Its manifest's digest.
-    pub image_digest: String,
-    /// Below each controller's mount.
-    pub cgroup: String,
+    /// What it was; absent when the run was refused before that was known.
+    #[serde(flatten)]
+    pub facts: Option<RunFacts>,
     /// RFC 3339, UTC.
     pub started_at: String,
     /// From start to end, cleanup included.
@@ -187,12 +206,9 @@ impl Verdict {
         leftovers: Vec<String>,
     ) -> Self {
         Self {
-            id: facts.id,
             exit_code: cause.code(),
             cause,
-            image: facts.image,
-            image_digest: facts.image_digest,
-            cgroup: facts.cgroup,
+            facts: Some(facts),
             started_at: humantime::format_rfc3339_millis(phases.began).to_string(),
             duration: phases.start.elapsed(),
             phases: phases.laps,
@@ -200,28 +216,47 @@ impl Verdict {
             leftovers,
         }
     }
+
+    /// The verdict on a run that was refused before anything was begun.
+    pub fn of_nothing(failure: &Failure, phases: Phases) -> Self {
+        let cause = Cause::start_failed(failure);
+        Self {
+            exit_code: cause.code(),
+            cause,
+            facts: None,
+            started_at: humantime::format_rfc3339_millis(phases.began).to_string(),
+            duration: phases.start.elapsed(),
+            phases: phases.laps,
+            usage: Figures::default(),
+            leftovers: Vec::new(),
+        }
+    }
 }
 
 /// What a verdict says of the run beside its end.
-#[derive(Debug)]
-#[allow(missing_docs, reason = "fields of the verdict")]
+#[derive(Debug, Serialize)]
 pub struct RunFacts {
+    /// The container's id.
     pub id: ContainerId,
+    /// The image's name.
     pub image: String,
+    /// Its manifest's digest.
     pub image_digest: String,
+    /// Below each controller's mount.
     pub cgroup: String,
 }
 
-/// One line for people: `0a1b…: exited with code 0 in 1.2s, memory peak 12.3MB, …`.
+/// One line for people: `run 0a1b… exited with code 0 after 1.200s, memory peak 12.3MB, …`.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {} after {:.3}s",
-            self.id,
-            self.cause,
-            self.duration.as_secs_f64()
-        )?;
+        match &self.facts {
+            Some(facts) => write!(f, "run {} {}", facts.id, self.cause.verb())?,
+            None => write!(f, "the run {}", self.cause.verb())?,
+        }
+        if !matches!(self.cause, Cause::Exited { .. }) {
+            write!(f, ", exit code {},", self.exit_code)?;
+        }
+        write!(f, " after {:.3}s", self.duration.as_secs_f64())?;
         if let Some(bytes) = self.usage.memory_peak_bytes {
             write!(f, ", memory peak {}", crate::cli::human::size(bytes))?;
         }
@@ -296,5 +331,25 @@ mod tests {
         assert_eq!(json["memory_peak_bytes"], 5);
         assert!(json.get("oom_kills").is_none() && json.get("leftovers").is_none());
         assert_eq!(json["phases"][0]["name"], "snapshot");
+        let line = verdict.to_string();
+        assert!(
+            line.starts_with("run a was killed by SIGKILL, exit code 137, after 0.0")
+                && line.ends_with("s, memory peak 5B"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_run_that_was_refused_has_a_verdict_too() {
+        let failure = Failure::usage("no image is named");
+        let verdict = Verdict::of_nothing(&failure, Phases::start());
+        let json = serde_json::to_value(&verdict).unwrap();
+        assert_eq!(json["cause"], "start-failed");
+        assert_eq!(json["reason"], "no image is named");
+        assert_eq!(
+            (&json["code"], &json["exit_code"]),
+            (&125.into(), &125.into())
+        );
+        assert!(json.get("id").is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! Which capabilities a container has: the default ones, `--cap-add`, `--cap-drop`.
 //!
-//! In go names as people write them and the number of the kernel's last capability; out come the
-//! sets of the OCI specification. It never grants what the running kernel does not know.
+//! In go names as people write them and the capabilities that can be had on this host; out come the
+//! sets of the OCI specification. It never grants what the host cannot give.
 
 use std::str::FromStr;
 
@@ -105,37 +105,39 @@ fn unknown(text: &str, name: &str) -> Failure {
     }
 }
 
-/// Every capability of a kernel whose `/proc/sys/kernel/cap_last_cap` says `last_cap`:
-/// what `--privileged` grants.
-pub fn all(last_cap: u8) -> Capabilities {
-    BY_NUMBER
-        .into_iter()
-        .take(usize::from(last_cap) + 1)
+/// The capabilities of a mask as `/proc/self/status` shows it (proc(5)).
+///
+/// The mask of what our own process holds is what `--privileged` grants, as with Docker: a host that
+/// is itself a container may lack some, and no runtime could set those.
+pub fn of_mask(mask: u64) -> Capabilities {
+    (0..)
+        .zip(BY_NUMBER)
+        .filter(|(number, _)| mask >> number & 1 == 1)
+        .map(|(_, capability)| capability)
         .collect()
 }
 
-/// The capabilities of a container: `base` and the changes asked for.
+/// The capabilities of a container: `base`, as far as they are `available`, and the changes asked for.
 ///
 /// Docker's rules: adding ALL means all but those dropped by name; else dropping ALL leaves those
 /// added by name; else what is dropped goes first, so that what is both dropped and added stays.
 pub fn granted(
     base: &Capabilities,
     changes: &CapabilityChanges,
-    last_cap: u8,
+    available: &Capabilities,
 ) -> Result<Capabilities> {
-    let all = all(last_cap);
     let added = named(&changes.add);
     let dropped = named(&changes.drop);
-    if let Some(cap) = added.difference(&all).next() {
+    if let Some(cap) = added.difference(available).next() {
         return Err(Failure::usage(format!("cannot add the capability {cap}"))
-            .because("the running kernel does not know it"));
+            .because("the kernel does not know it, or this host is not allowed it itself"));
     }
     Ok(if changes.add.contains(&CapabilityName::All) {
-        &all - &dropped
+        available - &dropped
     } else if changes.drop.contains(&CapabilityName::All) {
         added
     } else {
-        &(&(base & &all) - &dropped) | &added
+        &(&(base & available) - &dropped) | &added
     })
 }
 
@@ -175,7 +177,10 @@ mod tests {
     use crate::spec::base::Base;
     use proptest::prelude::*;
 
-    const LAST: u8 = 40;
+    /// Every capability up to the one of this number.
+    fn up_to(last: u32) -> Capabilities {
+        of_mask((1 << (last + 1)) - 1)
+    }
 
     fn names(texts: &[&str]) -> Vec<CapabilityName> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -186,7 +191,7 @@ mod tests {
             add: names(add),
             drop: names(drop),
         };
-        granted(&Base::builtin().capabilities, &changes, LAST).unwrap()
+        granted(&Base::builtin().capabilities, &changes, &up_to(40)).unwrap()
     }
 
     #[test]
@@ -236,7 +241,7 @@ mod tests {
         let caps = granted_with(&["ALL"], &["SYS_MODULE"]);
         assert_eq!(caps.len(), 40);
         assert!(!caps.contains(&Capability::SysModule));
-        assert_eq!(granted_with(&["ALL"], &["ALL"]), all(LAST));
+        assert_eq!(granted_with(&["ALL"], &["ALL"]), up_to(40));
     }
 
     #[test]
@@ -246,20 +251,31 @@ mod tests {
     }
 
     #[test]
-    fn all_ends_where_the_kernels_knowledge_ends() {
-        assert_eq!(all(37).len(), 38);
-        assert!(!all(37).contains(&Capability::Bpf));
-        assert!(all(38).contains(&Capability::Perfmon));
-        assert_eq!(all(LAST), all(u8::MAX));
+    fn a_mask_has_a_bit_for_each_capability() {
+        assert_eq!(of_mask(0), Capabilities::new());
+        assert_eq!(
+            of_mask(1 << 21 | 1),
+            [Capability::Chown, Capability::SysAdmin].into()
+        );
+        assert_eq!(of_mask(u64::MAX), up_to(40));
+        assert_eq!(of_mask(0xa804_25fb), Base::builtin().capabilities);
     }
 
     #[test]
-    fn a_capability_the_kernel_does_not_know_is_refused_by_name() {
+    fn a_default_the_host_is_not_allowed_is_left_out() {
+        let available = &up_to(40) - &[Capability::Mknod].into();
+        let base = Base::builtin().capabilities;
+        let caps = granted(&base, &CapabilityChanges::default(), &available).unwrap();
+        assert_eq!(caps, &base - &[Capability::Mknod].into());
+    }
+
+    #[test]
+    fn a_capability_the_host_cannot_give_is_refused_by_name() {
         let changes = CapabilityChanges {
             add: names(&["BPF"]),
             drop: Vec::new(),
         };
-        let failure = granted(&Capabilities::new(), &changes, 37).unwrap_err();
+        let failure = granted(&Capabilities::new(), &changes, &up_to(37)).unwrap_err();
         assert!(failure.to_string().contains("BPF"), "{failure}");
     }
 
@@ -297,8 +313,8 @@ mod tests {
         }
 
         #[test]
-        fn nothing_beyond_the_kernels_last_is_ever_granted(
-            last in 0u8..=40,
+        fn nothing_beyond_what_is_available_is_ever_granted(
+            mask: u64,
             base in proptest::sample::subsequence(BY_NUMBER.to_vec(), 0..41),
             add in proptest::sample::subsequence(BY_NUMBER.to_vec(), 0..3),
             add_all: bool,
@@ -306,8 +322,8 @@ mod tests {
             let mut add: Vec<_> = add.into_iter().map(CapabilityName::One).collect();
             add.extend(add_all.then_some(CapabilityName::All));
             let changes = CapabilityChanges { add, drop: Vec::new() };
-            if let Ok(caps) = granted(&base.into_iter().collect(), &changes, last) {
-                prop_assert!(caps.is_subset(&all(last)));
+            if let Ok(caps) = granted(&base.into_iter().collect(), &changes, &of_mask(mask)) {
+                prop_assert!(caps.is_subset(&of_mask(mask)));
             }
         }
     }

@@ -9,10 +9,12 @@ use oci_spec::runtime::{
     Linux, LinuxNamespace, LinuxNamespaceType, Mount, Process, Root, Spec, User,
 };
 
+use serde_json::Value;
+
 use super::user::ResolvedUser;
 use super::{capabilities, resources};
 use crate::config::values::{IpcMode, NetworkMode, PidMode, UtsMode};
-use crate::failure::Result;
+use crate::failure::{Context, Kind, Result};
 use crate::leash::INSIDE;
 use crate::plan::{MountKind, Plan, PlannedMount, RunFile};
 
@@ -65,6 +67,23 @@ pub fn document(plan: &Plan, user: &ResolvedUser, places: &Places, root: &Path) 
         ))
         .set_linux(Some(linux(plan)?));
     Ok(spec)
+}
+
+/// The document as JSON that is the same for the same plan: what has no order is sorted.
+pub fn stable_json(spec: &Spec) -> Result<Value> {
+    // A JSON object of ours is sorted by name.
+    let mut json =
+        serde_json::to_value(spec).or_fail(Kind::Host, || "cannot write the OCI spec")?;
+    let sets = json.pointer_mut("/process/capabilities");
+    for set in sets
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flat_map(|sets| sets.values_mut())
+        .filter_map(Value::as_array_mut)
+    {
+        set.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
+    }
+    Ok(json)
 }
 
 fn process(plan: &Plan, user: &ResolvedUser) -> Process {
@@ -200,3 +219,6 @@ fn rootfs_propagation(plan: &Plan) -> Option<String> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

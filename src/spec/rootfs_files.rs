@@ -54,9 +54,9 @@ pub fn read(rootfs: &Path, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 /// Why a file is not read.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("{0}")]
+    #[error(transparent)]
     System(#[from] Errno),
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error("it is not a regular file")]
     NotRegular,

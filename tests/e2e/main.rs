@@ -4,15 +4,36 @@
 //! subpath of its own, and a ledger of everything in them, which must be the same after the test as
 //! before.
 
+mod bad_values;
+mod bundle;
+mod capabilities;
+mod connection;
+mod dag_file;
+mod devices;
+mod dry_run;
+mod environment;
 mod exit_codes;
 mod first;
+mod habits;
+mod help;
+mod identity;
+mod image_verbs;
+mod images;
 mod init_died;
+mod kernel_files;
 mod killed;
+mod limits;
 mod memory;
+mod mounts;
 mod names;
 mod pass_fd;
+mod process;
+mod runtimes;
 mod stop;
 mod stopped_containerd;
 mod streams;
 mod support;
 mod tty;
+mod users;
+mod verdict;
+mod volumes;

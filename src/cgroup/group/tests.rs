@@ -141,7 +141,7 @@ fn a_process_can_be_put_into_a_new_group_of_every_hierarchy() {
     let place = Real::new();
     let group = place.create("joined");
     let payload = Payload::start(&group, "exec sleep 1000");
-    let pid = Pid::from_raw(payload.0.id().try_into().unwrap());
+    let pid = i32::try_from(payload.0.id()).unwrap();
     assert_eq!(group.pids().unwrap(), [pid]);
     assert!(!group.is_empty());
 }

@@ -9,8 +9,11 @@ use super::Invalid;
 fn integer<T: FromStr>(text: &str) -> Result<T, Invalid> {
     text.trim()
         .parse()
-        .map_err(|_| Invalid::new("a whole number in range is needed"))
+        .map_err(|_| Invalid::new("a whole number is needed, and one that is not too large"))
 }
+
+/// More than any host has; the plan compares with this one.
+const MAX_CPUS: f64 = 1e6;
 
 /// CPUs' worth of time, in thousandths of a CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -27,8 +30,10 @@ impl FromStr for Cpus {
             .trim()
             .parse()
             .map_err(|_| Invalid::new("a number is needed, such as 1.5"))?;
-        if !(0.01..=1_000_000.0).contains(&number) {
-            return Err(Invalid::new("it must be at least 0.01"));
+        if !(0.01..=MAX_CPUS).contains(&number) {
+            return Err(Invalid::new(
+                "it must be from 0.01 to the CPUs of this host",
+            ));
         }
         // Checked above: between 0.01 and a million.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

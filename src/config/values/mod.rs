@@ -70,7 +70,8 @@ pub fn clean_absolute(path: &str) -> Result<String, Invalid> {
 /// of the image (CVE-2024-21626).
 pub fn working_dir(text: &str) -> Result<String, Invalid> {
     let clean = clean_absolute(text)?;
-    if clean.starts_with("/proc/") && clean.contains("/fd/") {
+    let below_proc = clean.starts_with("/proc/") && clean.contains("/fd/");
+    if below_proc || clean.starts_with("/dev/fd/") {
         return Err(Invalid::new(
             "a directory below /proc/…/fd is a descriptor of the runtime, not of the image",
         ));
@@ -98,6 +99,7 @@ mod tests {
             "/proc/self/fd/7",
             "/proc/1/fd/8/../..",
             "/proc/thread-self/fd/9",
+            "/dev/fd/7",
             "work",
         ] {
             assert!(working_dir(bad).is_err(), "{bad}");

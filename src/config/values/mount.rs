@@ -243,21 +243,24 @@ fn number_option(name: &str, value: &str) -> Result<String, Invalid> {
     Ok(format!("{name}={value}"))
 }
 
-/// Comma-separated fields; one that starts with a double quote ends at the next.
+/// Comma-separated fields; what is in double quotes may contain commas, and a doubled quote is one
+/// (RFC 4180, as docker reads them).
 fn fields(text: &str) -> Result<Vec<String>, Invalid> {
-    let mut fields = vec![String::new()];
+    let (mut fields, mut field) = (Vec::new(), String::new());
     let mut quoted = false;
-    for c in text.chars() {
-        match (c, fields.last_mut()) {
-            ('"', _) => quoted = !quoted,
-            (',', _) if !quoted => fields.push(String::new()),
-            (c, Some(field)) => field.push(c),
-            (_, None) => {}
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.next_if_eq(&'"').is_some() => field.push('"'),
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            c => field.push(c),
         }
     }
     if quoted {
         return Err(Invalid::new("a double quote is not closed"));
     }
+    fields.push(field);
     Ok(fields)
 }
 
@@ -334,6 +337,10 @@ mod tests {
         assert_eq!(
             (mount.source.clone(), options(&mount)),
             (source, vec!["rbind", "ro"])
+        );
+        let mount = parse_mount("type=bind,\"source=/q\"\"\",target=/d").unwrap();
+        assert!(
+            matches!(mount.source, MountSource::Bind { host, .. } if host.to_str() == Some("/q\""))
         );
         let mount = parse_mount("type=tmpfs,dst=/t,tmpfs-size=64m").unwrap();
         assert_eq!(mount.source, MountSource::Tmpfs);

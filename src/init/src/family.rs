@@ -61,7 +61,7 @@ impl Family {
         if let Some(payload) = payload {
             // Its process group bears its number as long as it is not reaped. Between fork and
             // setsid there is no such group yet.
-            let _ = signals::send(-payload, libc::SIGKILL);
+            let _ = signals::kill_group(payload);
             let _ = signals::send(payload, libc::SIGKILL);
         }
         let end = sys::seconds().saturating_add(PATIENCE_SECONDS);
@@ -182,10 +182,7 @@ fn for_each_child(children: &OwnedFd, mut act: impl FnMut(libc::pid_t)) {
                 pid = pid.saturating_mul(10).saturating_add((byte - b'0').into());
                 continue;
             }
-            // 0 would mean our own process group (kill(2)).
-            if let child @ 2.. = mem::take(&mut pid) {
-                act(child);
-            }
+            act(mem::take(&mut pid));
         }
     }
 }

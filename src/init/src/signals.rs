@@ -113,8 +113,26 @@ fn set_mask(mask: Set) {
     };
 }
 
-/// Sends a signal to a process, or to a process group given as a negative number.
+/// Sends a signal to one process.
 pub fn send(pid: libc::pid_t, signal: i32) -> Result<(), Errno> {
+    one(pid).and_then(|pid| kill(pid, signal))
+}
+
+/// Kills the process group that `leader` leads.
+pub fn kill_group(leader: libc::pid_t) -> Result<(), Errno> {
+    one(leader).and_then(|leader| kill(-leader, libc::SIGKILL))
+}
+
+/// Only a number that names one process, and not PID 1: 0 and -1 would reach our own group, or
+/// everybody (kill(2)), and in the host's pid namespace that is not ours to kill.
+fn one(pid: libc::pid_t) -> Result<libc::pid_t, Errno> {
+    match pid {
+        2.. => Ok(pid),
+        _ => Err(Errno(libc::ESRCH)),
+    }
+}
+
+fn kill(pid: libc::pid_t, signal: i32) -> Result<(), Errno> {
     // SAFETY: kill(2) takes numbers.
     check(unsafe { libc::kill(pid, signal) }).map(|_| ())
 }

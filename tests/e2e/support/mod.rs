@@ -5,16 +5,19 @@ pub mod ledger;
 mod output;
 pub mod processes;
 pub mod runs;
+mod shell;
 pub mod terminal;
+pub mod this_host;
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{env, fs};
 
 use ledger::Ledger;
 pub use output::Output;
 pub use runs::Run;
+pub use shell::Running;
 use tempfile::TempDir;
 
 /// One test's part of the machine. Dropping it checks that the ledger is the same as before.
@@ -26,13 +29,13 @@ pub struct Host {
 }
 
 impl Host {
-    /// With `images` (names of archives that `scripts/make-test-images` makes) imported.
-    pub fn with(images: &[&str]) -> Self {
-        Self::at(address(), images)
+    /// With `archives` (names of archives that `scripts/make-test-images` makes) imported.
+    pub fn with(archives: &[&str]) -> Self {
+        Self::at(address(), archives)
     }
 
     /// The same on the containerd that listens at `address`.
-    pub fn at(address: PathBuf, images: &[&str]) -> Self {
+    pub fn at(address: PathBuf, archives: &[&str]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mut host = Self {
@@ -45,8 +48,8 @@ impl Host {
                 .unwrap(),
             before: None,
         };
-        for image in images {
-            let archive = wanted("AIRTIGHT_TEST_IMAGES").join(format!("{image}.tar"));
+        for image in archives {
+            let archive = images().join(format!("{image}.tar"));
             let output = Output::of(host.command(&["image", "import"]).arg(archive));
             assert_eq!(output.code, 0, "import of {image}: {}", output.stderr);
         }
@@ -113,6 +116,17 @@ impl Host {
         self.namespace.clone()
     }
 
+    /// Removes the empty cgroups above this test's containers, where another runtime than ours has
+    /// made them.
+    pub fn remove_cgroup_parents(&self) {
+        let controllers = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+        let roots = controllers.map(|entry| entry.path());
+        for root in roots.chain(["/sys/fs/cgroup".into()]) {
+            // Most are not there, and one that is not empty is the ledger's business.
+            let _ = fs::remove_dir(root.join(self.subpath()));
+        }
+    }
+
     /// containerd's namespace of this test.
     pub fn namespace(&self) -> &str {
         &self.namespace
@@ -150,6 +164,11 @@ impl Drop for Host {
             self.assert_clean();
         }
     }
+}
+
+/// The directory of the test images.
+pub fn images() -> PathBuf {
+    wanted("AIRTIGHT_TEST_IMAGES")
 }
 
 /// The socket of the private containerd.

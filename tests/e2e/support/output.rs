@@ -1,5 +1,6 @@
 //! What a finished command said.
 
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
@@ -24,6 +25,16 @@ impl Output {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// Runs `command` to its end with `input` on a pipe as its stdin.
+    pub fn with_stdin(command: &mut Command, input: &[u8]) -> Self {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        // A pipe of Linux holds this much (pipe(7)).
+        assert!(input.len() <= 65_536);
+        writer.write_all(input).unwrap();
+        drop(writer);
+        Self::of(command.stdin(reader))
     }
 
     /// Asserts success, and that airtight itself said nothing; the payload's output.

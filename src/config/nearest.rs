@@ -1,0 +1,27 @@
+//! The known word that an unknown one was probably meant to be.
+
+/// Fewer letters than these for each typing error are another word, not a slip.
+const LETTERS_PER_TYPING_ERROR: usize = 3;
+
+/// The nearest of `known`, if it is near.
+pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let (typing_errors, word) = known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(unknown, word), word))
+        .min()?;
+    (typing_errors * LETTERS_PER_TYPING_ERROR <= word.len()).then_some(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_near_and_another_word_is_not() {
+        let verbs = ["run", "image"];
+        assert_eq!(nearest("rnu", verbs), Some("run"));
+        assert_eq!(nearest("imgae", verbs), Some("image"));
+        assert_eq!(nearest("ps", verbs), None);
+        assert_eq!(nearest("run", []), None);
+    }
+}

@@ -1,0 +1,83 @@
+//! Any text under any key is a setting, or refused by name.
+
+use super::*;
+use crate::config::keys::{KEYS, Key, find};
+use crate::config::layer::{Layer, Origin, merge};
+use proptest::prelude::*;
+
+fn parsed(said: &[(&'static Key, &str)]) -> Result<Settings> {
+    let mut layer = Layer::default();
+    for (key, text) in [(find("image").unwrap(), "busybox")].iter().chain(said) {
+        layer.say(key, *text, Origin::Flag);
+    }
+    let our_env = |name: &str| (name == "OURS").then(|| "o".into());
+    Settings::parse(&merge([Layer::defaults(), layer]), Vec::new(), our_env)
+}
+
+fn with(name: &str, text: &str) -> Result<Settings> {
+    parsed(&[(find(name).unwrap(), text)])
+}
+
+#[test]
+fn the_defaults_and_an_image_are_enough() {
+    let settings = parsed(&[]).unwrap();
+    assert!(settings.init && !settings.tty && settings.mounts.is_empty());
+}
+
+#[test]
+fn zero_is_as_good_as_nothing_where_docker_says_so() {
+    for name in ["cpus", "cpu_shares", "shm_size"] {
+        let settings = with(name, "0").unwrap();
+        let limits = &settings.limits;
+        assert!(
+            limits.cpus.is_none() && limits.cpu_shares.is_none() && settings.shm_size.is_none(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn an_error_names_the_flag_and_keeps_its_reason_and_hints() {
+    let failure = with("run_as_user", "-1").unwrap_err();
+    let text = failure.to_string();
+    assert!(
+        text.starts_with("invalid value \"-1\" for --user: ids go from"),
+        "{text}"
+    );
+    assert!(!failure.hints().is_empty());
+}
+
+#[test]
+fn a_bare_variable_takes_our_value_or_the_image_s_away() {
+    let settings = with("environments", "OURS").unwrap();
+    assert_eq!(
+        settings.environment.get("OURS").and_then(Option::as_deref),
+        Some("o")
+    );
+    let settings = with("environments", "NOT").unwrap();
+    assert_eq!(
+        settings.environment.get("NOT"),
+        Some(&None),
+        "taken away from the image's"
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_setting_or_refused(number in 0..KEYS.len(), text in "(?s).{0,64}") {
+        let key = &KEYS[number];
+        // (The one key that opens what it names.)
+        if key.name != "env_file"
+            && let Err(failure) = parsed(&[(key, &text)])
+        {
+            let said = failure.to_string();
+            let flag = format!("--{}", key.flag);
+            prop_assert!(said.contains(&flag) || said.contains("two mounts"), "{}", said);
+        }
+    }
+
+    #[test]
+    fn any_number_is_a_setting_or_refused(number in 0..KEYS.len(), text in "[-+]?[0-9.]{0,20}(e[0-9]{1,3})?[a-zA-Z]{0,3}") {
+        let _ = parsed(&[(&KEYS[number], &text)]);
+    }
+}

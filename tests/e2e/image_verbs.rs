@@ -1,0 +1,97 @@
+//! `airtight image` as scripts use it.
+
+use std::fs::File;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::support::{self, Host, Output};
+
+fn archive() -> std::path::PathBuf {
+    support::images().join("busybox.tar")
+}
+
+#[test]
+fn an_archive_comes_from_a_file_or_a_pipe_and_goes_by_name_or_id() {
+    let host = Host::with(&[]);
+    let file = archive().display().to_string();
+    let said = host.airtight(&["image", "import", &file]).ok();
+    assert!(said.starts_with("busybox:test sha256:"), "{said}");
+    let mut command = host.command(&["image", "import", "--tag", "other:1", "-"]);
+    Output::of(command.stdin(File::open(archive()).unwrap())).ok();
+
+    let table = host.airtight(&["image", "ls"]).ok();
+    assert_eq!(table.lines().count(), 3, "{table}");
+    let ids = host.airtight(&["image", "ls", "-q"]).ok();
+    let id = ids.trim_end();
+    assert_eq!(id.len(), 12, "{ids}");
+
+    assert_eq!(host.airtight(&["image", "rm", "other:1"]).ok(), "other:1\n");
+    host.airtight(&["image", "rm", id]).ok();
+    assert_eq!(host.airtight(&["image", "ls", "-q"]).ok(), "");
+}
+
+#[test]
+fn images_are_json_for_programs() {
+    let host = Host::new();
+    let text = host.airtight(&["image", "ls", "--format", "json"]).ok();
+    let images: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(images[0]["name"], "docker.io/library/busybox:test");
+    assert!(images[0]["size"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_failure_is_1_and_a_wrong_command_line_125() {
+    let host = Host::new();
+    for (args, code, words) in [
+        (&["image", "rm", "nosuch"][..], 1, "nosuch"),
+        (&["image", "rm", "nosuch", "none"], 1, "2 of 2"),
+        (&["image", "import", "/nosuch"], 1, "/nosuch"),
+        (&["image", "import", "/etc/passwd"], 1, "/etc/passwd"),
+        (&["image", "rm"], 125, "NAME is missing"),
+        (&["image", "rm", "Bad Name"], 125, "Bad Name"),
+        (&["image", "ls", "--format", "xml"], 125, "table, json"),
+        (
+            &["image", "ls", "-q", "--format=json"],
+            125,
+            "cannot be combined",
+        ),
+    ] {
+        let output = host.airtight(args);
+        assert_eq!(output.code, code, "{output:?}");
+        assert!(
+            output.stderr.contains(words) && output.stdout.is_empty(),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
+fn an_image_that_can_be_removed_is_removed_though_another_cannot() {
+    let host = Host::with(&[]);
+    host.airtight(&["image", "import", archive().to_str().unwrap()])
+        .ok();
+    let output = host.airtight(&["image", "rm", "nosuch", "busybox:test"]);
+    assert_eq!((output.code, output.stdout.as_str()), (1, "busybox:test\n"));
+}
+
+#[test]
+fn an_interrupted_import_exits_with_the_signal_and_leaves_nothing() {
+    let host = Host::with(&[]);
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut child = host
+            .command(&["image", "import", "-"])
+            .stdin(reader)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // It waits for the rest of the archive, which does not come.
+        kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+        let status = child.wait().unwrap();
+        let code =
+            std::os::unix::process::ExitStatusExt::signal(&status).map(|number| 128 + number);
+        assert_eq!(code.or(status.code()), Some(128 + signal as i32));
+        drop(writer);
+    }
+}
