@@ -127,7 +127,7 @@ fn verbose_says_on_stderr_how_it_ended() {
     assert!(
         output
             .stderr
-            .starts_with("airtight: said: exited with code 4"),
+            .starts_with("airtight: run said exited with code 4"),
         "{output:?}"
     );
     assert_eq!(output.stderr.lines().count(), 1);
