@@ -146,12 +146,14 @@ async fn live(
         output.copies = hand_over(job, &leash)?;
         Some(leash)
     } else {
-        launch.start().await?;
-        phases.lap("start");
         if process.terminal {
+            // What the payload writes first is meant for a raw terminal already.
             let made = Terminal::of_task(job.client, &job.plan.id, process.interactive)?;
             terminal = Some(made);
         }
+        launch.start().await?;
+        phases.lap("start");
+        terminal.iter().for_each(Terminal::resize);
         if let Some(fifos) = fifos {
             close_stdin_at_its_end(job, &fifos)?;
             output = fifos.output;

@@ -56,19 +56,18 @@ impl Terminal {
         })
     }
 
-    /// The terminal that the runtime made for task `id` and the shim copies from and to FIFOs.
+    /// The terminal that the runtime made for task `id` and the shim copies from and to FIFOs; its size
+    /// can be set once the task is started.
     pub fn of_task(client: &Client, id: &ContainerId, interactive: bool) -> Result<Self> {
         let raw = if interactive {
             RawMode::enter().or_fail(Kind::Host, || "cannot use our terminal")?
         } else {
             None
         };
-        let terminal = Self {
+        Ok(Self {
             master: Master::Shim(client.clone(), id.clone()),
             _raw: raw,
-        };
-        terminal.resize();
-        Ok(terminal)
+        })
     }
 
     /// Gives the payload's terminal the size of ours.
