@@ -20,9 +20,9 @@ use crate::containerd::{Client, Error};
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// Deleting a task runs the runtime and may have to wait for a shim.
 const DELETE_LIMIT: Duration = Duration::from_secs(20);
-/// How often a task that still runs is killed and tried again.
-const DELETE_TRIES: usize = 50;
-const DELETE_PAUSE: Duration = Duration::from_millis(100);
+/// How long, and how often, a task that still runs is killed and tried again.
+const RUNNING_LIMIT: Duration = Duration::from_secs(5);
+const RUNNING_PAUSE: Duration = Duration::from_millis(20);
 /// What containerd says of an unknown snapshotter; its code is the general InvalidArgument.
 const NO_SNAPSHOTTER: &str = "snapshotter not loaded";
 /// containerd gives itself 5 s to end the shim of a task that it gave up (containerd,
@@ -119,7 +119,8 @@ enum Deleted {
 
 async fn delete_task(record: &Record, client: &Client) -> Result<Deleted, Error> {
     let id = record.id.as_str();
-    for _ in 0..DELETE_TRIES {
+    let patient_until = Instant::now() + RUNNING_LIMIT;
+    loop {
         let request = DeleteTaskRequest {
             container_id: id.to_owned(),
         };
@@ -132,36 +133,24 @@ async fn delete_task(record: &Record, client: &Client) -> Result<Deleted, Error>
         {
             Ok(_) => return Ok(Deleted::Yes),
             Err(why) if why.is_not_found() => return Ok(Deleted::Absent),
-            Err(why) if still_runs(&why) => {}
+            // It still runs, or its end has not reached the shim yet; the one is a failed precondition,
+            // the other, said by the shim, only words (seen on containerd 1.6).
+            Err(why) if !why.is_unreachable() && Instant::now() < patient_until => {}
             Err(why) => return Err(why),
         }
-        // It still runs (or its end has not reached the shim yet).
         let request = KillRequest {
             container_id: id.to_owned(),
             signal: nix::libc::SIGKILL.unsigned_abs(),
             all: true,
             ..KillRequest::default()
         };
-        match client
-            .call(("kill task", id), request, |request| tasks.kill(request))
-            .await
-        {
-            Ok(_) => {}
-            Err(why) if why.is_not_found() || why.is_failed_precondition() => {}
-            Err(why) => return Err(why),
+        let killed = client.call(("kill task", id), request, |request| tasks.kill(request));
+        match killed.await {
+            Err(why) if why.is_unreachable() => return Err(why),
+            // One that has ended cannot be killed; the next attempt at deleting it shows.
+            Ok(_) | Err(_) => tokio::time::sleep(RUNNING_PAUSE).await,
         }
-        tokio::time::sleep(DELETE_PAUSE).await;
     }
-    Err(Error::late(
-        ("delete task", id),
-        DELETE_PAUSE * u32::try_from(DELETE_TRIES).unwrap_or(u32::MAX),
-    ))
-}
-
-/// containerd says it with a code of its own, the shim in words alone (containerd,
-/// `pkg/process/init_state.go`).
-fn still_runs(why: &Error) -> bool {
-    why.is_failed_precondition() || why.message().contains("cannot delete a running process")
 }
 
 async fn delete_container(record: &Record, client: &Client) -> Result<(), Error> {

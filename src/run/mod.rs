@@ -37,6 +37,7 @@ use self::signals::Signals;
 use self::state::{RunDir, State};
 use self::stdio::{Output, Stdio};
 use self::supervise::{Supervisor, WaitForTask};
+use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
 use crate::cgroup::{Group, Usage};
 use crate::containerd::Client;
@@ -135,6 +136,7 @@ async fn live(
     let mut task = wait_for_task(job);
     let first = FirstProcess::hold(pid, job.group()?);
     let mut output = Output::default();
+    let mut terminal = None;
     let leash = if let Some(listener) = listener {
         let starting = start_init(launch, listener, &mut task);
         let leash = match early.unless_asked(starting).await? {
@@ -144,8 +146,14 @@ async fn live(
         output.copies = hand_over(job, &leash)?;
         Some(leash)
     } else {
+        if process.terminal {
+            // What the payload writes first is meant for a raw terminal already.
+            let made = Terminal::of_task(job.client, &job.plan.id, process.interactive)?;
+            terminal = Some(made);
+        }
         launch.start().await?;
         phases.lap("start");
+        terminal.iter().for_each(Terminal::resize);
         if let Some(fifos) = fifos {
             close_stdin_at_its_end(job, &fifos)?;
             output = fifos.output;
@@ -158,6 +166,7 @@ async fn live(
         signals: early.signals,
         first,
         leash,
+        terminal,
         interactive: process.interactive,
         output,
     };

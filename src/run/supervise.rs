@@ -42,7 +42,9 @@ pub struct Supervisor<'a> {
     pub first: FirstProcess,
     /// With an init.
     pub leash: Option<Leash>,
-    /// Connects our terminal to the payload's, where it has one.
+    /// The payload's terminal, where the runtime made it.
+    pub terminal: Option<Terminal>,
+    /// Connects our terminal to one that the init makes.
     pub interactive: bool,
     /// What is copied, to be waited for.
     pub output: Output,
@@ -55,6 +57,7 @@ impl Supervisor<'_> {
             Some(_) => Payload::Starting(Vec::new()),
             None => Payload::Running,
         });
+        now.terminal = self.terminal.take();
         let outcome = loop {
             tokio::select! {
                 biased;

@@ -5,18 +5,28 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 
+use containerd_client::services::v1::ResizePtyRequest;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
 use super::stdio::{Output, copy_in_thread};
+use crate::containerd::{self, Client};
 use crate::failure::{Context, Kind, Result};
+use crate::id::ContainerId;
 use crate::leash::WindowSize;
 
 /// The owner's side of the payload's terminal. Dropping it gives our own terminal its mode back.
-#[derive(Debug)]
 pub struct Terminal {
-    master: OwnedFd,
+    master: Master,
     _raw: Option<RawMode>,
+}
+
+/// Who has the terminal's other side.
+enum Master {
+    /// We: the init made it and gave it to us.
+    Ours(OwnedFd),
+    /// The shim of this task.
+    Shim(Client, ContainerId),
 }
 
 impl Terminal {
@@ -40,16 +50,55 @@ impl Terminal {
         let output = master.try_clone().or_fail(Kind::Host, cannot)?;
         let (from, to) = (File::from(output), File::from(screen));
         copies.relay(from, to, |_| {}).or_fail(Kind::Host, cannot)?;
-        Ok(Self { master, _raw: raw })
+        Ok(Self {
+            master: Master::Ours(master),
+            _raw: raw,
+        })
+    }
+
+    /// The terminal that the runtime made for task `id` and the shim copies from and to FIFOs; its size
+    /// can be set once the task is started.
+    pub fn of_task(client: &Client, id: &ContainerId, interactive: bool) -> Result<Self> {
+        let raw = if interactive {
+            RawMode::enter().or_fail(Kind::Host, || "cannot use our terminal")?
+        } else {
+            None
+        };
+        Ok(Self {
+            master: Master::Shim(client.clone(), id.clone()),
+            _raw: raw,
+        })
     }
 
     /// Gives the payload's terminal the size of ours.
     pub fn resize(&self) {
-        if let Some(size) = size() {
-            // A payload that has just ended has no terminal to resize.
-            let _ = tcsetwinsize(&self.master, size);
+        let Some(size) = size() else {
+            return;
+        };
+        // A payload that has just ended has no terminal to resize.
+        match &self.master {
+            Master::Ours(master) => drop(tcsetwinsize(master, size)),
+            Master::Shim(client, id) => {
+                let (client, id) = (client.clone(), id.clone());
+                tokio::spawn(async move { drop(resize_task(&client, &id, size).await) });
+            }
         }
     }
+}
+
+async fn resize_task(client: &Client, id: &ContainerId, size: Winsize) -> containerd::Result<()> {
+    let request = ResizePtyRequest {
+        container_id: id.to_string(),
+        exec_id: String::new(),
+        width: size.ws_col.into(),
+        height: size.ws_row.into(),
+    };
+    let mut tasks = client.tasks();
+    let what = ("resize the terminal of task", id.as_str());
+    client
+        .call(what, request, |request| tasks.resize_pty(request))
+        .await?;
+    Ok(())
 }
 
 /// What the payload's terminal starts with; without a terminal of ours, the size of old.

@@ -187,8 +187,21 @@ fn a_terminal_works_for_another_user_and_with_a_read_only_root() {
 }
 
 #[test]
-fn a_terminal_without_an_init_is_the_runtime_s() {
+fn without_an_init_the_runtime_s_terminal_serves_as_well() {
     let host = Host::new();
-    let output = host.run(&["-t", "--no-init", "busybox:test", "tty"]);
-    assert_eq!(output.ok(), "/dev/pts/0\r\n");
+    assert_eq!(
+        host.run(&["-t", "--no-init", "busybox:test", "tty"]).ok(),
+        "/dev/pts/0\r\n"
+    );
+    let script = "trap 'stty size' WINCH; trap 'echo caught; exit 6' INT
+        echo ready; while :; do sleep 0.01; done";
+    let mut session = session(&host, &["--no-init", "busybox:test", "sh", "-c", script]);
+    session.sees("ready\r\n");
+    session.resize(50, 200);
+    session.sees("50 200\r\n");
+    assert!(session.is_raw());
+    session.keys("\u{3}");
+    session.sees("caught\r\n");
+    assert_eq!(session.end(), 6);
+    assert!(!session.is_raw());
 }
