@@ -3,6 +3,7 @@
 //! Nothing here decides anything about containers.
 
 mod bundle;
+mod config;
 mod docker_flags;
 mod doctor;
 mod globals;
@@ -61,6 +62,7 @@ pub fn command() -> Command {
         .subcommand(run::command())
         .subcommand(bundle::command())
         .subcommand(image::command())
+        .subcommand(config::command())
         .subcommand(doctor::command())
 }
 
@@ -139,6 +141,10 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
     let globals = Globals::of(matches)?;
     if let Some(("doctor", matches)) = matches.subcommand() {
         return doctor::run(matches, &globals).await;
+    }
+    // A CI of DAG authors need not be root.
+    if let Some(("config", matches)) = matches.subcommand() {
+        return config::run(matches, &globals);
     }
     must_be_root()?;
     for left in reap::dead_owners(&globals.state).await? {

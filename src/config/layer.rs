@@ -71,19 +71,28 @@ fn shown(text: &str) -> String {
     }
 }
 
+/// Where, in words.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Flag => f.write_str("flag"),
+            Self::Argument => f.write_str("argument"),
+            Self::Profile(profile) => write!(f, "default of {profile}"),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::Answer(who) => f.write_str(who),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+        }
+    }
+}
+
 /// The name under which the user wrote it: the flag, or the key with file and line.
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
-            Origin::Default => write!(f, "{} (default)", self.key.name),
             Origin::Flag => write!(f, "--{}", self.key.flag),
             Origin::Argument => f.write_str(self.key.value),
-            Origin::Profile(profile) => write!(f, "{} (default of {profile})", self.key.name),
-            Origin::Variable(name) => write!(f, "{} (${name})", self.key.name),
-            Origin::Answer(who) => write!(f, "{} ({who})", self.key.name),
-            Origin::File { path, line } => {
-                write!(f, "{} ({}:{line})", self.key.name, path.display())
-            }
+            origin => write!(f, "{} ({origin})", self.key.name),
         }
     }
 }
@@ -189,6 +198,11 @@ fn name_of(item: &Item) -> &str {
 }
 
 impl Merged {
+    /// Everything that counts, by key.
+    pub fn items(&self) -> impl Iterator<Item = &Item> {
+        self.values.values().flatten().map(|(_, item)| item)
+    }
+
     /// The value of a key that is no list.
     pub fn one(&self, name: &str) -> Option<&Item> {
         self.values.get(name)?.last().map(|(_, item)| item)
