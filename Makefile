@@ -10,7 +10,7 @@ SHELL := /bin/sh
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 IMAGES := $(CURDIR)/.cache/images
-# Arguments of the program behind a target: make test ARGS='--test run', make bench ARGS='-n 100'
+# Arguments of the program behind a target: make test ARGS='--test e2e', make bench ARGS='-n 100'
 ARGS ?=
 # make test KEEP_LOGS=1 leaves containerd's log under .cache/logs/
 WITH_CONTAINERD := scripts/with-containerd $(if $(KEEP_LOGS),--keep-logs)

@@ -205,6 +205,11 @@ struct VerdictFile {
 
 impl VerdictFile {
     fn create(path: &PathBuf) -> Result<Self> {
+        if path.as_os_str() == "-" {
+            return Err(Failure::usage(
+                "--verdict needs a file: stdout is the payload's",
+            ));
+        }
         let file = File::create(path).or_fail(Kind::Usage, || {
             format!("cannot write the verdict to {}", path.display())
         })?;

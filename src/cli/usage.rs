@@ -115,7 +115,11 @@ fn wrong(error: &Error, verb: &Command, args: &[OsString]) -> Failure {
 fn spelled(arg: &str) -> String {
     let name = arg.split([' ', '[']).find(|part| !part.is_empty());
     let name = name.unwrap_or(arg);
-    name.trim_matches(['<', '>', '.']).to_owned()
+    // A value's own dots are its own: only clap's `...` behind `<FILE>` goes.
+    name.strip_suffix("...")
+        .unwrap_or(name)
+        .trim_matches(['<', '>'])
+        .to_owned()
 }
 
 fn unknown_argument(error: &Error, verb: &Command, arg: &str) -> Failure {

@@ -157,7 +157,7 @@ impl Settings {
             oom_score_adj: required(merged, "oom_score_adj")?,
             stop_signal: optional_with(merged, "stop_signal", signal_number)?,
             stop_timeout: required_with(merged, "stop_timeout", duration)?,
-            timeout: optional_with(merged, "timeout", duration)?,
+            timeout: optional_with(merged, "timeout", time_limit)?,
             name: optional(merged, "name")?,
             labels: merged.by_name(
                 "labels",
@@ -314,6 +314,16 @@ fn runtime(text: &str) -> Result<String, Invalid> {
     Err(Invalid::new(
         "a name such as io.containerd.runc.v2 or the absolute path of a shim is needed",
     ))
+}
+
+/// A limit of nothing would stop every run before it starts.
+fn time_limit(text: &str) -> Result<Duration, Invalid> {
+    match duration(text)? {
+        Duration::ZERO => Err(Invalid::new(
+            "it must be more than nothing; leave it out for no limit",
+        )),
+        limit => Ok(limit),
+    }
 }
 
 fn not_empty(text: &str) -> Result<String, Invalid> {

@@ -162,12 +162,6 @@ fn check_strings(args: &[String], environment: &[String]) -> Result<()> {
 }
 
 fn check_descriptors(settings: &Settings, survey: &Survey) -> Result<()> {
-    if settings.tty && settings.interactive && survey.descriptor(0) != Some(Descriptor::Terminal) {
-        return Err(
-            Failure::usage("-i with -t needs a terminal, and stdin is none")
-                .hint("leave out -t when input comes from a pipe or file"),
-        );
-    }
     for &fd in &settings.pass_fds {
         let refuse =
             |why: &str| Failure::usage(format!("cannot pass descriptor {fd}")).because(why);

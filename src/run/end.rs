@@ -67,6 +67,8 @@ impl End {
                     }
                 }
             }
+            // A shell around the task hands its child's death on as a code.
+            (_, PayloadEnd::Status(Status::Code(137))) if oom => Cause::Oom,
             (_, PayloadEnd::Status(Status::Code(code))) => Cause::Exited {
                 code: i32::from(*code),
             },

@@ -45,7 +45,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::image::Image;
 use crate::leash::{Leash, Listener, Payload};
 use crate::plan::{MountKind, Plan};
-use crate::survey::Survey;
+use crate::survey::{Descriptor, Survey};
 
 /// Where things are, for one run.
 #[derive(Debug)]
@@ -79,6 +79,7 @@ pub struct Outcome {
 ///
 /// An error means that nothing was begun; a run that failed half-way is an outcome.
 pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
+    job.check_terminal()?;
     let mut signals = Signals::listen()?;
     let record = job.record();
     let dir = job.state.create(&record)?;
@@ -240,6 +241,19 @@ fn init_failed(end: &wait::TaskEnd) -> Failure {
 }
 
 impl Job<'_> {
+    /// The one conflict that only a real run has: a plan or a bundle can be made anywhere.
+    fn check_terminal(&self) -> Result<()> {
+        let process = &self.plan.process;
+        let wanted = process.terminal && process.interactive;
+        if wanted && self.survey.descriptor(0) != Some(Descriptor::Terminal) {
+            return Err(
+                Failure::usage("-i with -t needs a terminal, and stdin is none")
+                    .hint("leave out -t when input comes from a pipe or file"),
+            );
+        }
+        Ok(())
+    }
+
     fn record(&self) -> Record {
         let plan = self.plan;
         let anonymous = plan

@@ -257,6 +257,11 @@ impl fmt::Display for Verdict {
             write!(f, ", exit code {},", self.exit_code)?;
         }
         write!(f, " after {:.3}s", self.duration.as_secs_f64())?;
+        if let Some(kills @ 1..) = self.usage.oom_kills
+            && self.cause != Cause::Oom
+        {
+            write!(f, ", {kills} inside killed for memory")?;
+        }
         if let Some(bytes) = self.usage.memory_peak_bytes {
             write!(f, ", memory peak {}", crate::cli::human::size(bytes))?;
         }

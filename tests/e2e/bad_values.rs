@@ -50,6 +50,7 @@ fn limits_that_nothing_can_hold() {
             (&["--ulimit", "nofiles=1"], &["--ulimit", "nofiles"]),
             (&["--ulimit", "nofile=2:1"], &["--ulimit", "above"]),
             (&["--timeout", "-1"], &["--timeout", "negative"]),
+            (&["--timeout", "0"], &["--timeout", "more than nothing"]),
             (&["--timeout", "soon"], &["--timeout"]),
             (&["--stop-timeout", "1e30"], &["--stop-timeout"]),
             (&["--stop-signal", "NONE"], &["--stop-signal", "TERM"]),

@@ -205,7 +205,7 @@ fn verbose_says_it_in_one_line() {
             &["was killed by SIGKILL, exit code 137, after "],
         ),
         (
-            &["--timeout", "0", IMAGE, "sleep", "9"],
+            &["--timeout", "0.01", IMAGE, "sleep", "9"],
             &["was stopped at its time limit, exit code 124, after "],
         ),
     ] {

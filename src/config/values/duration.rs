@@ -13,7 +13,9 @@ pub fn duration(text: &str) -> Result<Duration, Invalid> {
     let parsed = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds)
             .map_err(|_| Invalid::new("it must be a span of time that is not negative"))?,
-        Err(_) => humantime::parse_duration(text).map_err(|why| Invalid::new(why.to_string()))?,
+        Err(_) => humantime::parse_duration(text).map_err(|_| {
+            Invalid::new("seconds are needed, or a number with a unit, such as 90s, 2m or 1h")
+        })?,
     };
     if parsed > MAX {
         return Err(Invalid::new("it is longer than a hundred years"));

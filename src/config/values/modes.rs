@@ -104,7 +104,9 @@ impl FromStr for UtsMode {
 
 /// A mode docker has and this version does not.
 fn not_yet(mode: &str) -> Invalid {
-    Invalid::new(format!("this version of airtight has no mode {mode:?}"))
+    Invalid::new(format!(
+        "this version of airtight has no mode {mode:?}; --help lists those it has"
+    ))
 }
 
 #[cfg(test)]
@@ -116,7 +118,7 @@ mod tests {
         let why = "bridge".parse::<NetworkMode>().unwrap_err();
         assert_eq!(
             why.to_string(),
-            "this version of airtight has no mode \"bridge\""
+            "this version of airtight has no mode \"bridge\"; --help lists those it has"
         );
         assert!("container:x".parse::<IpcMode>().is_err());
         assert!("bogus".parse::<PidMode>().is_err());

@@ -146,7 +146,6 @@ fn descriptors_are_passed_when_they_are_open_and_of_a_harmless_kind() {
         (&[("pass_fd", "8")], "it is a directory"),
         (&[("pass_fd", "9")], "not open"),
         (&[("pass_fd", "5"), ("init", "false")], "--no-init"),
-        (&[("tty", "true"), ("interactive", "true")], "stdin is none"),
     ] {
         let refused = plan_on(&host, flags).unwrap_err().to_string();
         assert!(refused.contains(words), "{refused}");
