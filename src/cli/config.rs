@@ -1,7 +1,6 @@
 //! `airtight config`: the merged settings with the origin of each, the keys, and a check for DAG
 //! authors.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,9 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::out::{self, Format};
 use super::{Globals, settings};
-use crate::config::{
-    Author, Collected, Item, Layer, Origin, Profile, Shape, Sources, keys, masked,
-};
+use crate::config::{Author, Item, Layer, Origin, Profile, Shape, Sources, keys, masked};
 use crate::failure::{Failure, Result};
 
 const AFTER: &str = "\
@@ -108,52 +105,36 @@ fn json(items: &[&Item]) -> Value {
     Value::Object(all)
 }
 
-/// One line per finding, as compilers print them.
+/// One line per finding; each names its file and line.
 fn check(matches: &ArgMatches) -> Result<ExitCode> {
-    let mut findings = String::new();
     let paths = matches.get_many::<PathBuf>("paths").into_iter().flatten();
-    let mut checks: Vec<Option<PathBuf>> = paths.map(|path| Some(dag_file(path))).collect();
-    if checks.is_empty() {
-        checks.push(None);
+    let mut dag_files: Vec<Option<PathBuf>> = paths.map(|path| Some(dag_file(path))).collect();
+    if dag_files.is_empty() {
+        dag_files.push(None);
     }
-    let mut said: Vec<String> = Vec::new();
-    for dag_file in &checks {
+    let mut findings: Vec<String> = Vec::new();
+    for dag_file in &dag_files {
         for profile in Profile::ALL {
+            let dag_file = dag_file.as_deref();
             let sources = Sources {
                 profile: Some(profile),
-                dag_file: dag_file.as_deref(),
+                dag_file,
                 flags: Layer::default(),
             };
-            let found = match sources.collect().and_then(|collected| parsed(&collected)) {
-                Ok(warnings) => warnings,
-                Err(failure) => vec![failure.to_string()],
-            };
-            said.extend(found);
+            for finding in sources.findings() {
+                // What is wrong in both profiles, or in airflow.cfg for every file, is said once.
+                if !findings.contains(&finding) {
+                    findings.push(finding);
+                }
+            }
         }
     }
-    said.dedup();
-    let mut seen = std::collections::BTreeSet::new();
-    for finding in said
+    let lines: String = findings
         .iter()
-        .filter(|finding| seen.insert((*finding).clone()))
-    {
-        // Writing to a string works.
-        let _ = writeln!(findings, "{finding}");
-    }
-    out::print(&findings)?;
+        .map(|finding| format!("{finding}\n"))
+        .collect();
+    out::print(&lines)?;
     Ok(ExitCode::from(u8::from(!findings.is_empty())))
-}
-
-fn parsed(collected: &Collected) -> Result<Vec<String>> {
-    let around = crate::config::settings::Surroundings {
-        socket: "/run/containerd/containerd.sock".into(),
-        ..Default::default()
-    };
-    // An image may come from the command line later.
-    if crate::config::ceilings::final_image(&collected.merged).is_some() {
-        crate::config::Settings::parse(&collected.merged, Vec::new(), &around)?;
-    }
-    Ok(collected.warnings.clone())
 }
 
 /// The DAG file that a metadata file belongs to.

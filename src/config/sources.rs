@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::airflow_cfg::{self, AirflowConfig, Environment, Scope, Value};
-use super::ceilings::Ceilings;
+use super::ceilings::{Ceilings, final_image};
 use super::keys::{self, Key, NAMES, Shape};
 use super::layer::{Layer, Merged, Origin, merge};
 use super::profile::{COMMON_SECTION, Profile};
+use super::settings::{Settings, Surroundings};
 use super::{metadata, nearest, text_file, yaml};
-use crate::failure::Result;
+use crate::containerd::DEFAULT_ADDRESS;
+use crate::failure::{Failure, Result};
 
 /// Which sources there are.
 #[derive(Debug)]
@@ -39,40 +41,66 @@ pub struct Collected {
 }
 
 impl Sources<'_> {
-    /// Reads everything. airflow.cfg is read only where a profile or a DAG file asks for it.
+    /// Reads everything; the first thing beyond the ceilings is an error. airflow.cfg is read only
+    /// where a profile or a DAG file asks for it.
     pub fn collect(self) -> Result<Collected> {
-        if self.profile.is_none() && self.dag_file.is_none() {
-            let merged = merge([Layer::defaults(), self.flags]);
-            return Ok(Collected {
-                merged,
-                warnings: Vec::new(),
-                root_forbidden: false,
-            });
-        }
-        let environment = Environment::of_this_process();
-        let config = match AirflowConfig::find(&environment)? {
-            Some(path) => AirflowConfig::read(path, environment)?,
-            None => AirflowConfig::without_file(environment),
+        let (collected, refusals) = self.gather()?;
+        refusals.into_iter().next().map_or(Ok(collected), Err)
+    }
+
+    /// Everything that is wrong with them, in words, for a check without a run.
+    pub fn findings(self) -> Vec<String> {
+        let (collected, refusals) = match self.gather() {
+            Ok(gathered) => gathered,
+            Err(failure) => return vec![failure.to_string()],
         };
+        let mut findings = collected.warnings;
+        findings.extend(refusals.iter().map(ToString::to_string));
+        // An image may come from the command line later; nothing else may be missing.
+        if final_image(&collected.merged).is_some() {
+            let around = Surroundings {
+                socket: DEFAULT_ADDRESS.into(),
+                ..Surroundings::default()
+            };
+            let parsed = Settings::parse(&collected.merged, Vec::new(), &around);
+            findings.extend(parsed.err().map(|failure| failure.to_string()));
+        }
+        findings
+    }
+
+    fn gather(self) -> Result<(Collected, Vec<Failure>)> {
         let mut warnings = Vec::new();
-        let operator = operator(&config, self.profile, &mut warnings)?;
-        let mut layers = operator.clone();
+        let mut refusals = Vec::new();
         let mut root_forbidden = false;
-        if let Some(dag_file) = self.dag_file {
-            let author = metadata::read_beside(dag_file)?;
+        let mut layers = vec![Layer::defaults()];
+        if self.profile.is_some() || self.dag_file.is_some() {
+            let environment = Environment::of_this_process();
+            let config = match AirflowConfig::find(&environment)? {
+                Some(path) => AirflowConfig::read(path, environment)?,
+                None => AirflowConfig::without_file(environment),
+            };
+            layers = operator(&config, self.profile, &mut warnings)?;
+            // Also without a DAG file: a mistake in the ceilings is one anyway.
             let ceilings = Ceilings::read(&config, self.profile, &mut warnings)?;
-            let operator = merge(operator);
-            ceilings.check(&author, &operator)?;
-            root_forbidden = !author.said().is_empty() && ceilings.forbid_root(&operator);
-            layers.push(author);
-            ceilings.check_image(&merge(layers.clone()))?;
+            if let Some(dag_file) = self.dag_file {
+                let author = metadata::read_beside(dag_file)?;
+                let operator = merge(layers.clone());
+                refusals = ceilings.refusals(&author, &operator);
+                root_forbidden = !author.said().is_empty() && ceilings.forbid_root(&operator);
+                layers.push(author);
+                refusals.extend(ceilings.check_image(&merge(layers.clone())).err());
+            }
         }
         layers.push(self.flags);
-        Ok(Collected {
-            merged: merge(layers),
-            warnings,
-            root_forbidden,
-        })
+        let merged = merge(layers);
+        Ok((
+            Collected {
+                merged,
+                warnings,
+                root_forbidden,
+            },
+            refusals,
+        ))
     }
 }
 

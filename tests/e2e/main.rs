@@ -7,6 +7,7 @@
 mod bad_values;
 mod bundle;
 mod capabilities;
+mod config_verbs;
 mod connection;
 mod dag_file;
 mod devices;

@@ -1,7 +1,6 @@
 //! Nothing inside outlives the payload or the leash. (That the kernel breaks the leash of an owner that
 //! was killed is shown with the real one, in `tests/e2e/killed.rs`.)
 
-
 use airtight::leash::Status;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -93,20 +93,20 @@ impl Ceilings {
         Ok(ceilings)
     }
 
-    /// Refuses the first thing in `author` that is beyond the ceilings.
-    pub fn check(&self, author: &Layer, operator: &Merged) -> Result<()> {
-        for said in author.said() {
+    /// Everything in `author` that is beyond the ceilings.
+    pub fn refusals(&self, author: &Layer, operator: &Merged) -> Vec<Failure> {
+        let refused = author.said().iter().filter_map(|said| {
             let (Said::Value(item) | Said::Clear(item) | Said::Remove(item)) = said;
             if self.keys.iter().any(|name| name == item.key.name) {
-                continue;
+                return None;
             }
             match said {
-                Said::Value(item) => self.check_value(item)?,
-                Said::Clear(item) => self.check_clear(item, operator)?,
-                Said::Remove(_) => {}
+                Said::Value(item) => self.check_value(item).err(),
+                Said::Clear(item) => self.check_clear(item, operator).err(),
+                Said::Remove(_) => None,
             }
-        }
-        Ok(())
+        });
+        refused.collect()
     }
 
     fn check_value(&self, item: &Item) -> Result<()> {

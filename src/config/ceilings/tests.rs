@@ -46,8 +46,14 @@ fn operator(said: &[(&str, &str)]) -> Merged {
     merge([Layer::defaults(), layer])
 }
 
+/// The first refusal.
+fn check_against(ceilings: &Ceilings, body: &str, operator: &Merged) -> Result<()> {
+    let refusals = ceilings.refusals(&author(body), operator);
+    refusals.into_iter().next().map_or(Ok(()), Err)
+}
+
 fn check(ceilings: &Ceilings, body: &str) -> Result<()> {
-    ceilings.check(&author(body), &operator(&[]))
+    check_against(ceilings, body, &operator(&[]))
 }
 
 #[test]
@@ -122,6 +128,13 @@ fn everything_else_is_the_author_s() {
     ] {
         check(&Ceilings::default(), body).expect(body);
     }
+}
+
+#[test]
+fn every_refusal_is_told_not_only_the_first() {
+    let author = author("privileged: true, memory: 2g, devices: [/dev/sda], image: a");
+    let refusals = Ceilings::default().refusals(&author, &operator(&[]));
+    assert_eq!(refusals.len(), 2, "{refusals:?}");
 }
 
 #[test]
@@ -250,9 +263,7 @@ fn root_is_forbidden_where_the_operator_chose_a_user() {
 fn clearing_a_restriction_of_the_operator_s_needs_consent() {
     let operator = operator(&[("cap_drop", "ALL"), ("security_opt", "no-new-privileges")]);
     for body in ["cap_drop: null", "security_opt: null"] {
-        Ceilings::default()
-            .check(&author(body), &operator)
-            .expect_err(body);
+        check_against(&Ceilings::default(), body, &operator).expect_err(body);
     }
 }
 
@@ -301,7 +312,7 @@ proptest! {
         let limited = ceilings(&[("MAX_MEMORY", "2g"), ("MAX_CPUS", "1")]);
         let operator_says = [("image", "a:1"), ("memory", "1g"), ("run_as_user", "airflow"), ("cap_drop", "NET_RAW")];
         let operator = operator(&operator_says);
-        if limited.check(&author, &operator).is_err() {
+        if !limited.refusals(&author, &operator).is_empty() {
             return Ok(());
         }
         let mut layer = Layer::default();
