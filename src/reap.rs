@@ -29,6 +29,7 @@ pub async fn dead_owners(state: &State) -> Result<Vec<String>> {
             Some(client) => client.clone(),
             None => Client::new(&record.address, &record.namespace)?,
         };
+        cleanup::settle(&record, &client).await;
         let left = cleanup::undo(&record, &client, state, dir).await;
         leftovers.extend(
             left.into_iter()

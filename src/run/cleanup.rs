@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use containerd_client::services::v1::snapshots::RemoveSnapshotRequest;
-use containerd_client::services::v1::{DeleteContainerRequest, DeleteTaskRequest, KillRequest};
+use containerd_client::services::v1::{
+    DeleteContainerRequest, DeleteTaskRequest, GetContainerRequest, KillRequest,
+};
 
 use super::record::Record;
 use super::shim;
@@ -30,6 +32,26 @@ const NO_SNAPSHOTTER: &str = "snapshotter not loaded";
 const SHIM_LIMIT: Duration = Duration::from_secs(8);
 /// How often a shim that containerd is about to end is looked at; and the time it gets to end itself.
 const SHIM_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a call may still be under way at containerd whose caller died over it: it is a write of a
+/// few milliseconds, and of far more on a busy disk.
+const IN_FLIGHT: Duration = Duration::from_millis(500);
+
+/// Waits for what an owner may have asked for in its last moment. An owner whose container exists had
+/// its answers; what it asked for after that is waited for with its shim.
+pub async fn settle(record: &Record, client: &Client) {
+    let id = record.id.as_str();
+    let request = GetContainerRequest { id: id.to_owned() };
+    let mut containers = client.containers();
+    let found = client
+        .call(("look at container", id), request, |request| {
+            containers.get(request)
+        })
+        .await;
+    if found.is_err_and(|why| why.is_not_found()) {
+        tokio::time::sleep(IN_FLIGHT).await;
+    }
+}
 
 /// Undoes the run that `dir` belongs to. What could not be undone is returned, in words; the record
 /// is kept then.
