@@ -4,8 +4,10 @@
 //! The snapshot is mounted read-only in a mount namespace that belongs to one thread and ends with
 //! it, so that nothing is left mounted whenever we die.
 
-use std::fs;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -144,7 +146,7 @@ fn relative_layers(lower: &str) -> (PathBuf, String) {
 /// directory if it has nothing there.
 fn copy_directory(root: &Path, inside: &str, host: &Path) -> Result<()> {
     let cannot = || format!("cannot copy {inside} of the image to {}", host.display());
-    fs::create_dir_all(host).or_fail(Kind::Host, cannot)?;
+    make_volume(host).or_fail(Kind::Host, cannot)?;
     let Some(source) = open_inside(root, inside).or_fail(Kind::Image, cannot)? else {
         return Ok(());
     };
@@ -160,6 +162,19 @@ fn copy_directory(root: &Path, inside: &str, host: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Failure::host(cannot()).because(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
+
+/// The directory itself is open to all, whatever the umask: the payload may be any user. What is above
+/// is root's alone: an image or a payload may put set-user-ID programs and devices into the volume,
+/// which are no business of other users of the host.
+fn make_volume(host: &Path) -> io::Result<()> {
+    let above = host.parent().unwrap_or(host);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(above)?;
+    DirBuilder::new().recursive(true).create(host)?;
+    fs::set_permissions(host, Permissions::from_mode(0o755))
 }
 
 /// The directory `path` of the image, wherever links in it lead inside; `None` when there is none.
@@ -183,6 +198,17 @@ fn open_inside(root: &Path, path: &str) -> nix::Result<Option<OwnedFd>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_volume_is_open_inside_and_closed_to_other_users_of_the_host() {
+        let data = tempfile::tempdir().unwrap();
+        let volume = data.path().join("volumes/a/0");
+        make_volume(&volume).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(&volume), 0o755);
+        assert_eq!(mode(&data.path().join("volumes/a")), 0o700);
+        assert_eq!(mode(&data.path().join("volumes")), 0o700);
+    }
 
     #[test]
     fn layers_are_named_relative_to_what_they_share() {
