@@ -65,7 +65,21 @@ pub fn print(text: &str) -> Result<()> {
 /// Writes one line about ourselves to standard error. A reader that has gone is no reason to fail, let
 /// alone to panic, as `eprintln!` would.
 pub fn tell(line: impl Display) {
-    let _ = writeln!(io::stderr(), "airtight: {line}");
+    let _ = writeln!(io::stderr(), "airtight: {}", harmless(&line.to_string()));
+}
+
+/// With control characters spelled out: messages quote archives, images and runtimes, and none of
+/// these is to move the cursor of our user's terminal.
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => shown.push(character),
+            other if other.is_control() => shown.extend(other.escape_default()),
+            other => shown.push(other),
+        }
+    }
+    shown
 }
 
 /// Writes `value` as indented JSON.
@@ -89,4 +103,17 @@ pub fn table(header: &[&str]) -> comfy_table::Table {
 pub fn table_text(table: &comfy_table::Table) -> String {
     let lines = table.lines();
     lines.map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn a_message_cannot_act_on_the_terminal() {
+        assert_eq!(
+            harmless("a\x1b]0;title\x07\u{9b}2J\r\n\tb ü"),
+            "a\\u{1b}]0;title\\u{7}\\u{9b}2J\\r\n\tb ü"
+        );
+    }
 }

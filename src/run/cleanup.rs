@@ -68,7 +68,7 @@ pub async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) 
             note(&mut leftovers, container.map_err(|why| why.to_string()));
             note(&mut leftovers, snapshot.map_err(|why| why.to_string()));
         }
-        Err(why) => leftovers.push(why.to_string()),
+        Err(why) => leftovers.push(why),
     }
     note(&mut leftovers, remove_cgroup(record, state));
     note(&mut leftovers, remove_volumes(record));
@@ -106,18 +106,23 @@ async fn kill(record: &Record) -> Result<(), String> {
 }
 
 /// Deletes the task, and waits for one that containerd is just giving up.
-async fn end_task(record: &Record, client: &Client) -> Result<(), Error> {
+async fn end_task(record: &Record, client: &Client) -> Result<(), String> {
     let patient_until = Instant::now() + SHIM_LIMIT;
     let mut asked = false;
     loop {
-        if delete_task(record, client).await? == Deleted::Yes {
+        let deleted = delete_task(record, client).await;
+        if deleted.map_err(|why| why.to_string())? == Deleted::Yes {
             return Ok(());
         }
         let shims = shim::of(record, Path::new("/proc"));
         if shims.is_empty() {
             return Ok(());
         }
-        let late = Instant::now() > patient_until;
+        let now = Instant::now();
+        if now > patient_until + KILL_LIMIT {
+            return Err(format!("the shim of task {} survives SIGKILL", record.id));
+        }
+        let late = now > patient_until;
         for shim in &shims {
             match (shim.forgotten || late, asked) {
                 (false, _) => {}

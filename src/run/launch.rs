@@ -5,7 +5,8 @@
 //! start.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use containerd_client::services::v1::container::Runtime;
@@ -100,7 +101,9 @@ impl Launch<'_> {
         spec::write_files(self.plan, &self.places())?;
         if self.plan.process.init {
             let inside = self.dir.path().join("inside");
+            // Whatever the umask: the init may run as any uid.
             fs::create_dir(&inside)
+                .and_then(|()| fs::set_permissions(&inside, Permissions::from_mode(0o755)))
                 .or_fail(Kind::Host, || format!("cannot make {}", inside.display()))?;
             leash::program::write_into(&inside)?;
         }

@@ -1,7 +1,7 @@
 //! The state directory: one run directory for each run, locked by its owner for as long as it lives.
 //!
 //! ```text
-//! /run/airtight/lock               held for the moment a run directory is made
+//! /run/airtight/lock               held for the moment a run directory is made or removed
 //! /run/airtight/cgroup-parents     cgroups made above the containers' own
 //! /run/airtight/<id>/lock          held by the owner; the kernel releases it when the owner dies
 //! /run/airtight/<id>/record.json   what is about to be made
@@ -10,7 +10,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -113,11 +113,12 @@ impl State {
         let path = self.root.join(id.as_str());
         let cannot = || format!("cannot lock {}", path.display());
         if path.join(RECORD).exists() {
-            return try_lock(&path).or_fail(Kind::Host, cannot);
+            // Its lock was there first. If it is not any more, the owner is removing all of it.
+            return try_lock(&path, open_present_lock(&path)).or_fail(Kind::Host, cannot);
         }
-        // Without a record it is being made at this moment, or its maker died over it.
-        let _making = self.lock_all()?;
-        try_lock(&path).or_fail(Kind::Host, cannot)
+        // Without a record it is being made or removed at this moment, or somebody died over it.
+        let _changing = self.lock_all()?;
+        try_lock(&path, open_lock(&path)).or_fail(Kind::Host, cannot)
     }
 
     /// The list of cgroups made above the containers' own.
@@ -145,11 +146,7 @@ impl State {
             .or_fail(Kind::Host, || {
                 format!("cannot make the state directory {}", self.root.display())
             })?;
-        open_lock(&self.root)
-            .and_then(|file| lock(file, FlockArg::LockExclusive))
-            .or_fail(Kind::Host, || {
-                format!("cannot lock the state directory {}", self.root.display())
-            })
+        lock_root(&self.root)
     }
 }
 
@@ -174,6 +171,8 @@ impl RunDir {
 
     /// Removes it; the run is then forgotten.
     pub fn remove(self) -> Result<()> {
+        // Nobody who looks meanwhile may put a new lock into it.
+        let _removing = self.path.parent().map(lock_root).transpose()?;
         // The record goes first: a directory that cannot be removed whole is then no run any more.
         let record = self.path.join(RECORD);
         let removed = fs::remove_file(&record).or_else(|why| match why.kind() {
@@ -204,6 +203,18 @@ fn private_dir() -> DirBuilder {
     builder
 }
 
+fn lock_root(root: &Path) -> Result<Flock<File>> {
+    open_lock(root)
+        .and_then(|file| lock(file, FlockArg::LockExclusive))
+        .or_fail(Kind::Host, || {
+            format!("cannot lock the state directory {}", root.display())
+        })
+}
+
+fn open_present_lock(dir: &Path) -> std::io::Result<File> {
+    File::options().write(true).open(dir.join(LOCK))
+}
+
 fn open_lock(dir: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .create(true)
@@ -217,11 +228,12 @@ fn lock(file: File, how: FlockArg) -> std::io::Result<Flock<File>> {
     Flock::lock(file, how).map_err(|(_, errno)| errno.into())
 }
 
-fn try_lock(path: &Path) -> std::io::Result<Found> {
-    match open_lock(path) {
+fn try_lock(path: &Path, opened: std::io::Result<File>) -> std::io::Result<Found> {
+    match opened {
         Ok(file) => match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            // The owner may have removed it while we looked.
-            Ok(_) if !path.join(LOCK).exists() => Ok(Found::Absent),
+            // Between the opening and the locking the owner may have removed it, and a new owner may
+            // have made another of the same name: that one is not dead.
+            Ok(lock) if !is_at(&lock, &path.join(LOCK)) => Ok(Found::Absent),
             Ok(lock) => Ok(Found::Dead(RunDir {
                 path: path.to_owned(),
                 _lock: lock,
@@ -231,6 +243,15 @@ fn try_lock(path: &Path) -> std::io::Result<Found> {
         },
         Err(why) if why.kind() == ErrorKind::NotFound => Ok(Found::Absent),
         Err(why) => Err(why),
+    }
+}
+
+/// Whether `file` is what `path` still names.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |found: fs::Metadata| (found.dev(), found.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(ours), Ok(named)) => identity(ours) == identity(named),
+        _ => false,
     }
 }
 
@@ -278,6 +299,35 @@ mod tests {
         assert_eq!(dir.record().unwrap(), Some(record.clone()));
         dir.remove().unwrap();
         assert!(matches!(state.find(&record.id).unwrap(), Found::Absent));
+    }
+
+    #[test]
+    fn a_run_made_anew_between_a_look_and_a_lock_is_not_dead() {
+        let (_dir, state) = state();
+        let record = Record::fixture("a");
+        let first = state.create(&record).unwrap();
+        let path = first.path().to_owned();
+        let looked_at = open_present_lock(&path);
+        first.remove().unwrap();
+        let _second = state.create(&record).unwrap();
+        assert!(matches!(try_lock(&path, looked_at), Ok(Found::Absent)));
+    }
+
+    #[test]
+    fn what_is_left_of_a_removal_that_was_cut_short_can_be_removed() {
+        let (_dir, state) = state();
+        let record = Record::fixture("a");
+        let dir = state.create(&record).unwrap();
+        fs::write(dir.path().join("hosts"), "").unwrap();
+        fs::remove_file(dir.path().join(RECORD)).unwrap();
+        fs::remove_file(dir.path().join(LOCK)).unwrap();
+        drop(dir);
+        let Found::Dead(rest) = state.find(&record.id).unwrap() else {
+            panic!("nobody holds it")
+        };
+        assert_eq!(rest.record().unwrap(), None);
+        rest.remove().unwrap();
+        state.create(&record).unwrap();
     }
 
     #[test]

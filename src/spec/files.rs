@@ -1,8 +1,8 @@
 //! The files that a container needs on the host before it is made.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::Places;
@@ -41,8 +41,11 @@ fn write(path: &Path, text: &str) -> Result<()> {
     OpenOptions::new()
         .create_new(true)
         .write(true)
-        .mode(0o644)
         .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|mut file| {
+            // Whatever the umask: the payload may be any user.
+            file.set_permissions(Permissions::from_mode(0o644))?;
+            file.write_all(text.as_bytes())
+        })
         .or_fail(Kind::Host, || format!("cannot write {}", path.display()))
 }

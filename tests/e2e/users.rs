@@ -96,3 +96,22 @@ fn a_fifo_in_place_of_the_user_file_is_refused_and_does_not_hang() {
     host.run(&["-u", "app", "odd-passwd-fifo:test", "true"])
         .refused(&["/etc/passwd", "not a regular file"]);
 }
+
+#[test]
+fn a_strict_umask_of_ours_keeps_no_user_inside_from_its_files() {
+    let host = Host::new();
+    let script =
+        "cat /etc/hosts /etc/hostname /etc/resolv.conf >/dev/null && ls /data && echo fine";
+    let args = [
+        "run",
+        "-u",
+        "4242",
+        "-v",
+        "/data",
+        "busybox:test",
+        "sh",
+        "-c",
+        script,
+    ];
+    assert_eq!(host.after("umask 077", &args).ok(), "fine\n");
+}
