@@ -3,6 +3,7 @@
 //! The same code serves a normal end, a failure half-way and a reap: everything the record names is
 //! removed if it is there. What cannot be undone now is reported and stays recorded.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,11 +13,13 @@ use containerd_client::services::v1::{
     DeleteContainerRequest, DeleteTaskRequest, GetContainerRequest, KillRequest,
 };
 
+use super::launch::BOOT_LABEL;
 use super::record::Record;
 use super::shim;
 use super::state::{RunDir, State};
 use crate::cgroup::Group;
 use crate::containerd::{Client, Error};
+use crate::failure::{Failure, Result as Outcome};
 
 /// From SIGKILL to a process that is gone; one that takes longer hangs in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
@@ -51,6 +54,44 @@ pub async fn settle(record: &Record, client: &Client) {
     if found.is_err_and(|why| why.is_not_found()) {
         tokio::time::sleep(IN_FLIGHT).await;
     }
+}
+
+/// Refuses a name under which a container exists that is not our own of another boot,
+/// or a cgroup with processes in it.
+pub async fn must_be_free(record: &Record, client: &Client) -> Outcome<()> {
+    let id = record.id.as_str();
+    let taken = |by: &str| {
+        Failure::usage(format!("the name {id} is in use"))
+            .because(format!("there is {by} of that name"))
+    };
+    let ours_of_another_boot = |labels: &HashMap<String, String>| {
+        labels
+            .get(BOOT_LABEL)
+            .is_some_and(|boot| *boot != record.boot_id)
+    };
+    let request = GetContainerRequest { id: id.to_owned() };
+    let mut containers = client.containers();
+    let what = ("look at container", id);
+    let container = match client
+        .call(what, request, |request| containers.get(request))
+        .await
+    {
+        Ok(found) => found.container,
+        Err(why) if why.is_not_found() => None,
+        Err(why) => return Err(why.into()),
+    };
+    if container.is_some_and(|found| !ours_of_another_boot(&found.labels)) {
+        return Err(taken("a container"));
+    }
+    let group = Group::find(
+        &record.cgroup_mount_path,
+        &record.cgroup_subpath,
+        &record.id,
+    )?;
+    if group.is_some_and(|group| !group.is_empty()) {
+        return Err(taken("a cgroup with processes in it"));
+    }
+    Ok(())
 }
 
 /// Undoes the run that `dir` belongs to. What could not be undone is returned, in words; the record

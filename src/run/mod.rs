@@ -82,6 +82,8 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     job.check_terminal()?;
     let mut signals = Signals::listen()?;
     let record = job.record();
+    // Cleanup removes everything of this name: nothing of it may be somebody else's.
+    cleanup::must_be_free(&record, job.client).await?;
     let dir = job.state.create(&record)?;
     phases.lap("record");
 

@@ -69,3 +69,14 @@ fn the_name_of_a_dead_run_is_free_at_once() {
         assert_eq!(output.ok(), "mine\n", "{init}");
     }
 }
+
+#[test]
+fn a_container_of_somebody_else_with_that_name_is_refused_and_left_alone() {
+    let host = Host::new();
+    let image = "docker.io/library/busybox:test";
+    host.ctr(&["containers", "create", image, "theirs"]);
+    host.run(&["--name", "theirs", "busybox:test", "true"])
+        .refused(&["the name theirs is in use"]);
+    assert_eq!(host.ctr(&["containers", "ls", "-q"]), "theirs\n");
+    host.ctr(&["containers", "rm", "theirs"]);
+}
