@@ -65,6 +65,11 @@ impl Error {
         matches!(self.how, How::Refused(Code::AlreadyExists, _))
     }
 
+    /// containerd has no snapshotter of that name; its code is the general InvalidArgument.
+    pub fn is_unknown_snapshotter(&self) -> bool {
+        self.message().starts_with("snapshotter not loaded")
+    }
+
     /// The object is in another state than the call needs.
     pub fn is_failed_precondition(&self) -> bool {
         matches!(self.how, How::Refused(Code::FailedPrecondition, _))

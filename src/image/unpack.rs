@@ -78,11 +78,8 @@ pub(super) async fn unpack(
     Ok(())
 }
 
-/// What containerd says of a snapshotter it does not have; its code is the general InvalidArgument.
-const NO_SNAPSHOTTER: &str = "snapshotter not loaded";
-
 fn no_snapshot(snapshotter: &str, error: Error) -> Failure {
-    if error.message().starts_with(NO_SNAPSHOTTER) {
+    if error.is_unknown_snapshotter() {
         let what = format!("containerd has no snapshotter {snapshotter:?}");
         Failure::usage(what).hint("airtight doctor lists those it has; --snapshotter names one")
     } else {

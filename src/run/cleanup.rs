@@ -28,8 +28,6 @@ const DELETE_LIMIT: Duration = Duration::from_secs(20);
 /// How long, and how often, a task that still runs is killed and tried again.
 const RUNNING_LIMIT: Duration = Duration::from_secs(5);
 const RUNNING_PAUSE: Duration = Duration::from_millis(20);
-/// What containerd says of an unknown snapshotter; its code is the general InvalidArgument.
-const NO_SNAPSHOTTER: &str = "snapshotter not loaded";
 /// containerd gives itself 5 s to end the shim of a task that it gave up (containerd,
 /// `runtime/v2/shim.go`, `cleanupTimeout`); then we do.
 const SHIM_LIMIT: Duration = Duration::from_secs(8);
@@ -248,7 +246,7 @@ async fn remove_snapshot(record: &Record, client: &Client) -> Result<(), Error> 
         .await;
     match removed {
         // A snapshotter that does not exist has made nothing (containerd, services/snapshots).
-        Err(why) if why.message().starts_with(NO_SNAPSHOTTER) => Ok(()),
+        Err(why) if why.is_unknown_snapshotter() => Ok(()),
         removed => absent_is_fine(removed),
     }
 }
