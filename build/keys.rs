@@ -48,6 +48,7 @@ pub fn generate() {
                 ("replace", "Replace"),
                 ("append", "Append"),
                 ("by-name", "ByName"),
+                ("by-target", "ByTarget"),
             ],
         );
         let author = variant(

@@ -1,10 +1,13 @@
 //! What went wrong, written for the person at the terminal.
 //!
-//! Every room returns [`Failure`] at its edge: a kind (which decides the exit code), what was attempted on which object, why it failed, and what to do about it. Nothing
-//! here prints.
+//! Every room returns [`Failure`] at its edge: a kind (which decides the exit code), the place in a
+//! file where there is one, what was attempted on which object, why it failed, and what to do about
+//! it. Nothing here prints.
 
 use std::error::Error;
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The result of everything that can fail with a [`Failure`].
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -41,10 +44,33 @@ impl Kind {
     }
 }
 
-/// A failure: kind, what, why, hints.
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file as the user named it.
+    pub path: Arc<PathBuf>,
+    /// Counted from 1.
+    pub line: Option<u64>,
+    /// Counted from 1, in characters.
+    pub column: Option<u64>,
+}
+
+/// `FILE:LINE:COLUMN`, as compilers print it.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        for number in [self.line, self.column].into_iter().flatten() {
+            write!(f, ":{number}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A failure: kind, place, what, why, hints.
 #[derive(Debug)]
 pub struct Failure {
     kind: Kind,
+    place: Option<Place>,
     what: String,
     why: Option<Box<dyn Error + Send + Sync>>,
     hints: Vec<String>,
@@ -55,6 +81,7 @@ impl Failure {
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
         Self {
             kind,
+            place: None,
             what: what.into(),
             why: None,
             hints: Vec::new(),
@@ -71,11 +98,20 @@ impl Failure {
         Self::new(Kind::Host, what)
     }
 
-    /// Adds the cause; the hints of a cause that is a failure itself are taken over.
+    /// Says where the mistake is written, if that is known; an earlier place stays.
+    pub fn at(mut self, place: impl Into<Option<Place>>) -> Self {
+        self.place = self.place.or_else(|| place.into());
+        self
+    }
+
+    /// Adds the cause; the hints and the place of a cause that is a failure itself are taken over.
     pub fn because(mut self, why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let why = why.into();
-        if let Some(inner) = why.downcast_ref::<Self>() {
-            self.hints.extend(inner.hints.iter().cloned());
+        let mut why = why.into();
+        if let Some(inner) = why.downcast_mut::<Self>() {
+            self.hints.append(&mut inner.hints);
+            if self.place.is_none() {
+                self.place = inner.place.take();
+            }
         }
         self.why = Some(why);
         self
@@ -97,6 +133,22 @@ impl Failure {
         }
     }
 
+    /// The place in a file, where there is one.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// Everything but the place and the hints: `what: why: why of that …`, on one line.
+    pub fn message(&self) -> String {
+        let mut text = self.what.clone();
+        let mut cause = self.why.as_deref().map(|why| why as &dyn Error);
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
+    }
+
     /// The kind, for the exit code.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -108,16 +160,13 @@ impl Failure {
     }
 }
 
-/// `what: why: why of that …`, on one line.
+/// The message behind its place.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        let mut cause = self.why.as_deref().map(|why| why as &dyn Error);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
         }
-        Ok(())
+        f.write_str(&self.message())
     }
 }
 
@@ -158,6 +207,20 @@ mod tests {
         let failure = Failure::usage("invalid value").because(inner);
         assert_eq!(failure.hints(), ["did you mean KILL?"]);
         assert_eq!(failure.to_string(), "invalid value: unknown capability");
+    }
+
+    #[test]
+    fn the_place_comes_first_and_is_that_of_the_innermost_that_knows_it() {
+        let place = |line| Place {
+            path: Arc::new("a.yaml".into()),
+            line: Some(line),
+            column: None,
+        };
+        let inner = Failure::usage("unknown key").at(place(3)).at(place(9));
+        let failure = Failure::usage("cannot read").because(inner);
+        assert_eq!(failure.to_string(), "a.yaml:3: cannot read: unknown key");
+        assert_eq!(failure.message(), "cannot read: unknown key");
+        assert_eq!(failure.place(), Some(&place(3)));
     }
 
     #[test]

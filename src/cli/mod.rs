@@ -176,9 +176,13 @@ fn must_be_root() -> Result<()> {
 
 /// Prints a failure and what can be done about it, on stderr.
 pub fn print_failure(failure: &Failure) {
+    out::tell(with_hints(failure));
+}
+
+fn with_hints(failure: &Failure) -> String {
     let hints = failure.hints().iter();
     let hints: String = hints.map(|hint| format!("\n  hint: {hint}")).collect();
-    out::tell(format_args!("{failure}{hints}"));
+    format!("{failure}{hints}")
 }
 
 fn warn(warnings: &[String]) {

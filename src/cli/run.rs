@@ -143,6 +143,7 @@ pub async fn plan(matches: &ArgMatches, globals: &Globals) -> Result<Planned> {
         settings,
         address,
         warnings,
+        ..
     } = settings::read(matches, globals)?;
     super::warn(&warnings);
     let (client, connection) = globals.connect_to(address)?;

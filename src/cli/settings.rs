@@ -9,7 +9,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::Globals;
 use crate::config::settings::Surroundings;
-use crate::config::{Collected, Key, Layer, Origin, Profile, Settings, Shape, Sources, keys};
+use crate::config::{
+    Collected, Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys,
+};
 use crate::failure::{Failure, Result};
 
 /// The image, or the first word of the command.
@@ -122,6 +124,8 @@ fn opposite(key: &'static Key) -> Arg {
 pub struct Read {
     /// The settings.
     pub settings: Settings,
+    /// The same as text, with the origin of each.
+    pub merged: Merged,
     /// containerd's socket.
     pub address: String,
     /// What the operator should know of airflow.cfg.
@@ -142,13 +146,14 @@ pub fn read(matches: &ArgMatches, globals: &Globals) -> Result<Read> {
     let settings = Settings::parse(&collected.merged, words, &around)?;
     Ok(Read {
         settings,
+        merged: collected.merged,
         address,
-        warnings: collected.warnings,
+        warnings: collected.warnings.iter().map(super::with_hints).collect(),
     })
 }
 
 /// All layers in one, and the command.
-pub fn collect(matches: &ArgMatches) -> Result<(Collected, Vec<String>)> {
+fn collect(matches: &ArgMatches) -> Result<(Collected, Vec<String>)> {
     let dag_file = matches.get_one::<PathBuf>("dag-file");
     let profile = matches.get_one::<Profile>("profile").copied();
     let mut flags = flags(matches);

@@ -18,8 +18,10 @@ pub enum Merge {
     Replace,
     /// Both count, the lower one first.
     Append,
-    /// Both count; an item replaces the one of the same name or target.
+    /// Both count; an item replaces the one of the same name.
     ByName,
+    /// Both count; an item replaces the one with the same path inside.
+    ByTarget,
 }
 
 /// What the author of a DAG may do with a key in a metadata file; `ceilings` applies it.

@@ -3,15 +3,15 @@
 //! Values stay text until every layer is merged; each keeps the place it was written at, so that
 //! an error in it can name that place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::error::Error;
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
 
+use super::ceilings;
+use super::identity::{Identity, identity};
 use super::keys::{KEYS, Key, Merge};
 use super::profile::Profile;
-use crate::failure::Failure;
+use crate::failure::{Failure, Place};
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +28,10 @@ pub enum Origin {
     Variable(String),
     /// What a command printed, or the image hook answered.
     Answer(String),
+    /// A maximum of the operator's, in place of nothing.
+    Ceiling(String),
     /// A line of a file.
-    File {
-        /// The file as the user named it.
-        path: Arc<PathBuf>,
-        /// Counted from 1.
-        line: u64,
-    },
+    File(Place),
 }
 
 /// One value of one key.
@@ -52,10 +49,19 @@ impl Item {
     /// A failure that says which value, where it was written, and why it cannot be.
     pub fn refuse(&self, why: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         let what = format!("invalid value {} for {self}", shown(&self.text));
-        match why.into().downcast::<Failure>() {
+        let failure = match why.into().downcast::<Failure>() {
             // It repeats the value; only its reason is news.
             Ok(inner) => inner.reworded(what),
             Err(why) => Failure::usage(what).because(why),
+        };
+        failure.at(self.place().cloned())
+    }
+
+    /// The place in a file where it is written.
+    pub fn place(&self) -> Option<&Place> {
+        match &self.origin {
+            Origin::File(place) => Some(place),
+            _ => None,
         }
     }
 }
@@ -71,7 +77,7 @@ fn shown(text: &str) -> String {
     }
 }
 
-/// Where, in words.
+/// Where, in words; of a file the line is enough.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -81,17 +87,26 @@ impl fmt::Display for Origin {
             Self::Profile(profile) => write!(f, "default of {profile}"),
             Self::Variable(name) => write!(f, "${name}"),
             Self::Answer(who) => f.write_str(who),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Ceiling(name) => write!(f, "{name} of [{}]", ceilings::SECTION),
+            Self::File(place) => {
+                let place = Place {
+                    column: None,
+                    ..place.clone()
+                };
+                write!(f, "{place}")
+            }
         }
     }
 }
 
-/// The name under which the user wrote it: the flag, or the key with file and line.
+/// The name under which the user wrote it: the flag, or the key and, where a failure has no place for
+/// it, the origin.
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Origin::Flag => write!(f, "--{}", self.key.flag),
             Origin::Argument => f.write_str(self.key.value),
+            Origin::File(_) => f.write_str(self.key.name),
             origin => write!(f, "{} ({origin})", self.key.name),
         }
     }
@@ -159,45 +174,75 @@ impl Layer {
     }
 }
 
-/// All layers in one: at most one item for a plain key; for a list, all of them with the number of
-/// the layer each came from.
+/// All layers in one: at most one item for a plain key; for a list, what is left of all of them, with
+/// the number of the layer each came from.
 #[derive(Debug, Default)]
 pub struct Merged {
     values: BTreeMap<&'static str, Vec<(usize, Item)>>,
 }
 
 /// Merges `layers`, lowest first.
-pub fn merge(layers: impl IntoIterator<Item = Layer>) -> Merged {
+pub fn merge<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Merged {
     let mut merged = Merged::default();
     for (number, layer) in layers.into_iter().enumerate() {
-        for said in layer.said {
-            let (Said::Value(item) | Said::Clear(item) | Said::Remove(item)) = &said;
-            let slot = merged.values.entry(item.key.name).or_default();
-            match said {
-                Said::Value(item) => {
-                    if item.key.merge == Merge::Replace {
-                        slot.clear();
-                    }
-                    slot.push((number, item));
-                }
-                // What nobody wrote is what is left when what somebody wrote is cleared.
-                Said::Clear(_) => {
-                    slot.retain(|(layer, item)| *layer == number || item.origin == Origin::Default);
-                }
-                Said::Remove(gone) => slot.retain(|(_, item)| name_of(item) != gone.text),
-            }
-        }
+        merged.give_way_to(layer);
+        merged.add(number, layer);
     }
     merged
 }
 
-fn name_of(item: &Item) -> &str {
-    item.text
-        .split_once('=')
-        .map_or(item.text.as_str(), |(name, _)| name)
-}
-
 impl Merged {
+    /// Drops what a higher `layer` replaces, clears or removes.
+    fn give_way_to(&mut self, layer: &Layer) {
+        let mut cleared = BTreeSet::new();
+        let mut replaced = BTreeSet::new();
+        let mut gone: HashSet<Identity> = HashSet::new();
+        for said in &layer.said {
+            match said {
+                Said::Value(item) if item.key.merge == Merge::Replace => {
+                    replaced.insert(item.key.name);
+                }
+                Said::Value(item) => gone.extend(identity(item)),
+                Said::Clear(item) => {
+                    cleared.insert(item.key.name);
+                }
+                Said::Remove(item) => gone.extend(identity(item)),
+            }
+        }
+        for (name, items) in &mut self.values {
+            items.retain(|(_, item)| {
+                // What nobody wrote is what is left when what somebody wrote is cleared.
+                let stays = !cleared.contains(name) || item.origin == Origin::Default;
+                stays
+                    && !replaced.contains(name)
+                    && (gone.is_empty() || identity(item).is_none_or(|own| !gone.contains(&own)))
+            });
+        }
+    }
+
+    /// Adds what `layer` says. Of two variables of one name the later counts, as docker has it; two
+    /// mounts of one target both stay, for [`Settings`](super::Settings) to refuse.
+    fn add(&mut self, number: usize, layer: &Layer) {
+        let mut places: HashMap<Identity, usize> = HashMap::new();
+        for said in &layer.said {
+            let Said::Value(item) = said else { continue };
+            let items = self.values.entry(item.key.name).or_default();
+            let own = identity(item);
+            let twin = match item.key.merge {
+                Merge::Replace => items.len().checked_sub(1),
+                Merge::ByName => own.as_ref().and_then(|own| places.get(own).copied()),
+                Merge::Append | Merge::ByTarget => None,
+            };
+            match twin.and_then(|at| items.get_mut(at)) {
+                Some(slot) => *slot = (number, item.clone()),
+                None => {
+                    places.extend(own.map(|own| (own, items.len())));
+                    items.push((number, item.clone()));
+                }
+            }
+        }
+    }
+
     /// Everything that counts, by key.
     pub fn items(&self) -> impl Iterator<Item = &Item> {
         self.values.values().flatten().map(|(_, item)| item)
@@ -205,7 +250,13 @@ impl Merged {
 
     /// The value of a key that is no list.
     pub fn one(&self, name: &str) -> Option<&Item> {
-        self.values.get(name)?.last().map(|(_, item)| item)
+        self.with_layer(name).map(|(_, item)| item)
+    }
+
+    /// The same with the number of its layer, the lowest first.
+    pub fn with_layer(&self, name: &str) -> Option<(usize, &Item)> {
+        let (layer, item) = self.values.get(name)?.last()?;
+        Some((*layer, item))
     }
 
     /// The values of a list, lowest layer first.
@@ -217,40 +268,13 @@ impl Merged {
             .map(|(_, item)| item)
     }
 
-    /// The values of a list whose items have a name: a higher layer's item replaces the lower one
-    /// with the same `name_of`; the same name twice in one layer is decided by `on_twin`.
-    pub fn by_name<T, N: PartialEq>(
-        &self,
-        name: &str,
-        parse: impl Fn(&Item) -> Result<T, Failure>,
-        name_of: impl Fn(&T) -> N,
-        on_twin: OnTwin,
-    ) -> Result<Vec<T>, Failure> {
-        let mut kept: Vec<(usize, T)> = Vec::new();
-        for (layer, item) in self.values.get(name).into_iter().flatten() {
-            let value = parse(item)?;
-            let twin = kept
-                .iter()
-                .position(|(_, other)| name_of(other) == name_of(&value));
-            match twin {
-                Some(at) if kept[at].0 == *layer && on_twin == OnTwin::Refuse => {
-                    return Err(item.refuse("it is given twice"));
-                }
-                Some(at) => kept[at] = (*layer, value),
-                None => kept.push((*layer, value)),
-            }
-        }
-        Ok(kept.into_iter().map(|(_, value)| value).collect())
+    /// The values of several keys, lowest layer first; in one layer, in the order of `names`.
+    pub fn by_layer(&self, names: &[&'static str]) -> Vec<&Item> {
+        let values = names.iter().filter_map(|name| self.values.get(name));
+        let mut all: Vec<_> = values.flatten().collect();
+        all.sort_by_key(|(layer, _)| *layer);
+        all.into_iter().map(|(_, item)| item).collect()
     }
-}
-
-/// What the same name twice in one layer means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnTwin {
-    /// The later one counts (variables, labels: as docker does).
-    LaterWins,
-    /// An error (mount targets: one would hide the other).
-    Refuse,
 }
 
 #[cfg(test)]
@@ -268,44 +292,47 @@ mod tests {
 
     #[test]
     fn a_higher_layer_replaces_a_plain_value() {
-        let merged = merge([Layer::defaults(), flags(&[("stop_timeout", "3")])]);
+        let merged = merge([&Layer::defaults(), &flags(&[("stop_timeout", "3")])]);
         assert_eq!(merged.one("stop_timeout").unwrap().text, "3");
         assert_eq!(merged.one("ipc_mode").unwrap().text, "private");
         assert!(merged.one("memory").is_none());
     }
 
-    #[test]
-    fn named_items_replace_their_twins_and_keep_the_others() {
-        let merged = merge([
-            flags(&[("labels", "a=1"), ("labels", "b=1")]),
-            flags(&[("labels", "a=2")]),
-        ]);
-        let parse = |item: &Item| Ok(item.text.clone());
-        let name = |text: &String| text.split('=').next().map(str::to_owned);
-        let labels = merged
-            .by_name("labels", parse, name, OnTwin::Refuse)
-            .unwrap();
-        assert_eq!(labels, ["a=2", "b=1"]);
+    fn texts<'a>(merged: &'a Merged, name: &str) -> Vec<&'a str> {
+        merged.all(name).map(|item| item.text.as_str()).collect()
     }
 
     #[test]
-    fn a_twin_in_one_layer_can_be_refused() {
-        let merged = merge([flags(&[("volumes", "/a:/x"), ("volumes", "/b:/x")])]);
-        let parse = |item: &Item| Ok(item.text.clone());
-        let target = |text: &String| text.split(':').nth(1).map(str::to_owned);
-        let failure = merged
-            .by_name("volumes", parse, target, OnTwin::Refuse)
-            .unwrap_err();
-        assert_eq!(
-            failure.to_string(),
-            "invalid value \"/b:/x\" for --volume: it is given twice"
-        );
+    fn named_items_replace_their_twins_and_keep_the_others() {
+        let lower = flags(&[("labels", "a=1"), ("labels", "b=1"), ("labels", "b=2")]);
+        let merged = merge([&lower, &flags(&[("labels", "a=2")])]);
+        assert_eq!(texts(&merged, "labels"), ["b=2", "a=2"]);
+    }
+
+    #[test]
+    fn a_mount_replaces_the_one_with_its_target_however_it_is_spelt() {
+        let lower = flags(&[("volumes", "/a:/x"), ("volumes", "/b:/y"), ("tmpfs", "/z")]);
+        let higher = flags(&[("mounts", "type=tmpfs,target=/x"), ("volumes", "/c:/z/")]);
+        let merged = merge([&lower, &higher]);
+        assert_eq!(texts(&merged, "volumes"), ["/b:/y", "/c:/z/"]);
+        assert_eq!(texts(&merged, "mounts"), ["type=tmpfs,target=/x"]);
+        assert!(texts(&merged, "tmpfs").is_empty());
+    }
+
+    #[test]
+    fn several_keys_can_be_read_layer_by_layer() {
+        let lower = flags(&[("environments", "A=1")]);
+        let higher = flags(&[("environments", "B=1"), ("env_file", "f")]);
+        let merged = merge([&lower, &higher]);
+        let order: Vec<_> = merged.by_layer(&["env_file", "environments"]);
+        let order: Vec<_> = order.iter().map(|item| item.text.as_str()).collect();
+        assert_eq!(order, ["A=1", "f", "B=1"]);
     }
 
     #[test]
     fn a_refusal_repeats_no_more_of_a_value_than_can_be_read() {
         let text = "ü".repeat(5000);
-        let merged = merge([flags(&[("name", &text)])]);
+        let merged = merge([&flags(&[("name", &text)])]);
         let failure = merged.one("name").unwrap().refuse("too long").to_string();
         assert!(
             failure.contains("üü\"… for --name: too long") && failure.len() < 250,
@@ -316,15 +343,18 @@ mod tests {
     #[test]
     fn a_file_origin_names_file_and_line() {
         let mut layer = Layer::default();
-        let origin = Origin::File {
-            path: Arc::new("a.yaml".into()),
-            line: 4,
-        };
+        let origin = Origin::File(Place {
+            path: std::sync::Arc::new("a.yaml".into()),
+            line: Some(4),
+            column: Some(9),
+        });
         layer.say(find("memory").unwrap(), "x", origin);
-        let failure = merge([layer]).one("memory").unwrap().refuse("no number");
+        let merged = merge([&layer]);
+        let item = merged.one("memory").unwrap();
         assert_eq!(
-            failure.to_string(),
-            "invalid value \"x\" for memory (a.yaml:4): no number"
+            item.refuse("no number").to_string(),
+            "a.yaml:4:9: invalid value \"x\" for memory: no number"
         );
+        assert_eq!(item.origin.to_string(), "a.yaml:4");
     }
 }

@@ -10,13 +10,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::layer::Layer;
-use super::{text_file, yaml};
+use super::text_file;
+use super::yaml::{self, Body};
 use crate::failure::{Failure, Result};
 
-/// The layer of the metadata file beside `dag_file`; empty when there is none. The DAG file itself
-/// must exist.
-pub fn read_beside(dag_file: &Path) -> Result<Layer> {
+/// The metadata file beside `dag_file`; empty when there is none. The DAG file itself must exist.
+pub fn read_beside(dag_file: &Path) -> Result<Body> {
     let cannot = || Failure::usage(format!("cannot read the DAG file {}", dag_file.display()));
     match std::fs::metadata(dag_file) {
         Ok(found) if found.is_file() => {}
@@ -27,8 +26,8 @@ pub fn read_beside(dag_file: &Path) -> Result<Layer> {
     path.push(".metadata.yaml");
     let path = PathBuf::from(path);
     match text_file::read(&path)? {
-        Some(text) => yaml::layer(&text, path),
-        None => Ok(Layer::default()),
+        Some(text) => yaml::body(&text, path),
+        None => Ok(Body::default()),
     }
 }
 
@@ -39,7 +38,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> Result<super::super::Merged> {
-        yaml::layer(text, "d.py.metadata.yaml".into()).map(|layer| merge([layer]))
+        let mut body = yaml::body(text, "d.py.metadata.yaml".into())?;
+        match body.unknown.pop() {
+            Some(unknown) => Err(unknown),
+            None => Ok(merge([&body.layer])),
+        }
     }
 
     #[test]
@@ -48,11 +51,11 @@ mod tests {
         let merged = parsed(text).unwrap();
         let image = merged.one("image").unwrap();
         assert_eq!(
-            (image.text.as_str(), image.to_string().as_str()),
-            ("a:1", "image (d.py.metadata.yaml:2)")
+            (image.text.as_str(), image.origin.to_string().as_str()),
+            ("a:1", "d.py.metadata.yaml:2")
         );
         let volume = merged.all("volumes").next().unwrap();
-        assert_eq!(volume.to_string(), "volumes (d.py.metadata.yaml:4)");
+        assert_eq!(volume.origin.to_string(), "d.py.metadata.yaml:4");
         let variables: Vec<_> = merged
             .all("environments")
             .map(|item| item.text.as_str())
@@ -78,9 +81,12 @@ mod tests {
             ),
             (
                 "docker_runtime:\n  volumes: /a:/b\n",
-                "yaml:2:3: invalid type: string \"/a:/b\", expected a list",
+                "yaml:2:3: a list (- ITEM, or [ITEM, ITEM]), or a mapping (NAME: VALUE) is needed here, not string \"/a:/b\"",
             ),
-            ("docker_runtime: 5\n", "yaml:1:17: a mapping"),
+            (
+                "docker_runtime: 5\n",
+                "yaml:1:17: a mapping of runtime keys is needed here, not",
+            ),
             (
                 "docker_runtime:\n  environments: {A=B: 1}\n",
                 "invalid name \"A=B\"",

@@ -7,11 +7,15 @@
 
 pub mod airflow_cfg;
 pub mod ceilings;
+pub mod check;
 pub mod env_file;
+mod identity;
+mod image;
 pub mod keys;
 pub mod layer;
 pub mod metadata;
 mod nearest;
+pub mod operator;
 mod pattern;
 pub mod profile;
 mod secret;

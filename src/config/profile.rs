@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::airflow_cfg::Value;
+use super::keys;
+use super::layer::{Layer, Origin};
 use super::values::Invalid;
 
 /// Which sections of airflow.cfg apply on top of `[docker_runtime]`.
@@ -16,6 +19,34 @@ pub enum Profile {
 
 /// The section that both profiles build upon.
 pub const COMMON_SECTION: &str = "docker_runtime";
+
+/// What switches containers on for tasks and for DAG files: `docker`, or empty; in `[core]`, as AIP-46
+/// names no section.
+pub const RUNTIME_FLAGS: [&str; 2] = ["task_execution_runtime", "scheduler_dag_parsing_runtime"];
+
+/// A section of `NAME = value` beside each of the others.
+pub struct Map {
+    /// Behind the name of the section it belongs to.
+    pub suffix: &'static str,
+    /// The runtime key it adds to.
+    pub key: &'static str,
+    /// The name that counts.
+    pub name: fn(&Value) -> String,
+}
+
+/// AIP-46's maps: of the environment, "all keys will be upper-cased".
+pub const MAPS: [Map; 2] = [
+    Map {
+        suffix: "_environment_variables",
+        key: "environments",
+        name: |value| value.key.to_uppercase(),
+    },
+    Map {
+        suffix: "_labels",
+        key: "labels",
+        name: |value| value.spelling.clone(),
+    },
+];
 
 impl Profile {
     /// Both.
@@ -37,12 +68,27 @@ impl Profile {
         }
     }
 
-    /// What it sets where nobody says anything: AIP-46's example.
-    pub fn defaults(self) -> &'static [(&'static str, &'static str)] {
+    /// The feature flag that switches it on.
+    pub fn runtime_flag(self) -> &'static str {
         match self {
+            Self::TaskExecution => RUNTIME_FLAGS[0],
+            Self::DagParsing => RUNTIME_FLAGS[1],
+        }
+    }
+
+    /// What it sets where nobody says anything: AIP-46's example.
+    pub fn defaults(self) -> Layer {
+        let said: &[(&str, &str)] = match self {
             Self::TaskExecution => &[("stop_timeout", "20")],
             Self::DagParsing => &[("stop_timeout", "20"), ("limit_resource", "false")],
+        };
+        let mut layer = Layer::default();
+        for (name, text) in said {
+            if let Some(key) = keys::find(name) {
+                layer.say(key, *text, Origin::Profile(self));
+            }
         }
+        layer
     }
 }
 

@@ -3,27 +3,37 @@
 //! Built from the merged layers; an error names the value and where it was written. What two
 //! settings mean together is decided in `plan`.
 
+mod environment;
+mod mounts;
+mod read;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use super::ceilings::final_image;
-use super::layer::{Item, Merged, OnTwin};
+use self::environment::environment;
+use self::mounts::mounts;
+use self::read::{
+    each, list, optional, optional_with, parse, required, required_with, switch, unique,
+    unless_zero,
+};
+use super::image::final_image;
+use super::layer::Merged;
 use super::values::{
     AppArmor, BlkioWeight, Bytes, CpuShares, Cpus, Device, Invalid, IpcMode, Label, Mount,
     NetworkMode, OomScoreAdj, PidMode, PidsLimit, Seccomp, SecurityOption, SwapLimit, Ulimit,
-    UtsMode, Variable, clean_absolute, cpu_list, duration, hostname, parse_mount, parse_tmpfs,
-    parse_volume, signal_number, sysctl, working_dir,
+    UtsMode, clean_absolute, cpu_list, duration, hostname, signal_number, sysctl, working_dir,
 };
-use super::{env_file, pattern};
 use crate::cgroup::Subpath;
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
 use crate::image::Wanted;
 use crate::spec::capabilities::CapabilityChanges;
 use crate::spec::user::{NameOrId, UserSpec};
+
+/// Size of /dev/shm where nobody says anything: docker's.
+pub const DEFAULT_SHM_SIZE: Bytes = Bytes(64 << 20);
 
 /// Everything one run was asked for.
 #[derive(Debug)]
@@ -148,32 +158,17 @@ impl Settings {
                     .filter(|fd: &i32| (0..65_536).contains(fd));
                 number.ok_or_else(|| Invalid::new("the number of an open descriptor is needed"))
             })?,
-            ulimits: merged.by_name(
-                "ulimits",
-                parse::<Ulimit>,
-                |limit| limit.kind,
-                OnTwin::LaterWins,
-            )?,
+            ulimits: each(merged, "ulimits")?,
             oom_score_adj: required(merged, "oom_score_adj")?,
             stop_signal: optional_with(merged, "stop_signal", signal_number)?,
             stop_timeout: required_with(merged, "stop_timeout", duration)?,
             timeout: optional_with(merged, "timeout", time_limit)?,
             name: optional(merged, "name")?,
-            labels: merged.by_name(
-                "labels",
-                parse::<Label>,
-                |label| label.name.clone(),
-                OnTwin::LaterWins,
-            )?,
+            labels: each(merged, "labels")?,
             hostname: optional_with(merged, "hostname", hostname)?,
             mounts: mounts(merged, around)?,
             read_only: switch(merged, "read_only")?,
-            devices: merged.by_name(
-                "devices",
-                parse::<Device>,
-                |device| device.target.clone(),
-                OnTwin::Refuse,
-            )?,
+            devices: unique(merged, "devices", |device: &Device| device.target.clone())?,
             shm_size: unless_zero(merged, "shm_size")?,
             limits: if switch(merged, "limit_resource")? {
                 limits(merged)?
@@ -231,80 +226,6 @@ fn security(merged: &Merged) -> Result<Security> {
     Ok(security)
 }
 
-/// Files first, then single variables, as docker has it. A bare name that we have no value for says
-/// nothing in a file; on its own it takes the image's variable away.
-fn environment(merged: &Merged, around: &Surroundings) -> Result<BTreeMap<String, Option<String>>> {
-    let ours = |item: &Item, name: &str| {
-        let text = around
-            .variables
-            .get(name)
-            .cloned()
-            .map(OsString::into_string)
-            .transpose();
-        text.map_err(|_| {
-            item.refuse(format!(
-                "the value of {name} in airtight's own environment is not UTF-8, and an OCI spec cannot hold it"
-            ))
-        })
-    };
-    let mut environment = BTreeMap::new();
-    for item in merged.all("environment_variables_from_host") {
-        for name in around
-            .variables
-            .keys()
-            .filter(|name| pattern::matches(&item.text, name))
-        {
-            environment.insert(name.clone(), ours(item, name)?);
-        }
-    }
-    for item in merged.all("env_file") {
-        for Variable { name, value } in env_file::read(item)? {
-            let value = value.map_or_else(|| ours(item, &name), |value| Ok(Some(value)))?;
-            if value.is_some() {
-                environment.insert(name, value);
-            }
-        }
-    }
-    for item in merged.all("environments") {
-        let Variable { name, value } = parse(item)?;
-        let value = value.map_or_else(|| ours(item, &name), |value| Ok(Some(value)))?;
-        environment.insert(name, value);
-    }
-    Ok(environment)
-}
-
-/// All three spellings share one set of targets: one mount would hide the other.
-fn mounts(merged: &Merged, around: &Surroundings) -> Result<Vec<Mount>> {
-    let target = |mount: &Mount| mount.target.clone();
-    let with = |parse: fn(&str) -> Result<Mount, Invalid>| {
-        move |item: &Item| parse(&item.text).map_err(|why| item.refuse(why))
-    };
-    let mut mounts: Vec<Mount> = Vec::new();
-    for (key, parse) in [
-        ("volumes", parse_volume as fn(&str) -> _),
-        ("mounts", parse_mount),
-        ("tmpfs", parse_tmpfs),
-    ] {
-        for mount in merged.by_name(key, with(parse), target, OnTwin::Refuse)? {
-            if mounts.iter().any(|other| other.target == mount.target) {
-                return Err(Failure::usage(format!(
-                    "two mounts have the target {}",
-                    mount.target
-                )));
-            }
-            mounts.push(mount);
-        }
-    }
-    if switch(merged, "mount_docker_socket")? {
-        let socket = around.socket.to_string_lossy();
-        let mount = parse_volume(&format!("{socket}:{socket}"))
-            .map_err(|why| Failure::usage("cannot mount containerd's socket").because(why))?;
-        mounts.retain(|other| other.target != mount.target);
-        mounts.push(mount);
-    }
-    Ok(mounts)
-}
-
 /// containerd finds the shim's program by this name, so it must not be a path into elsewhere.
 fn runtime(text: &str) -> Result<String, Invalid> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -332,90 +253,6 @@ fn not_empty(text: &str) -> Result<String, Invalid> {
     } else {
         Ok(text.to_owned())
     }
-}
-
-fn parse<T: FromStr>(item: &Item) -> Result<T>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    item.text.parse().map_err(|why: T::Err| item.refuse(why))
-}
-
-fn optional<T: FromStr>(merged: &Merged, name: &str) -> Result<Option<T>>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    merged.one(name).map(parse).transpose()
-}
-
-/// docker's: 0 is the same as not given.
-fn unless_zero<T: FromStr>(merged: &Merged, name: &str) -> Result<Option<T>>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    match merged.one(name) {
-        Some(item) if item.text.trim() == "0" => Ok(None),
-        _ => optional(merged, name),
-    }
-}
-
-fn optional_with<T>(
-    merged: &Merged,
-    name: &str,
-    parse: impl Fn(&str) -> Result<T, Invalid>,
-) -> Result<Option<T>> {
-    let parsed = merged
-        .one(name)
-        .map(|item| parse(&item.text).map_err(|why| item.refuse(why)));
-    parsed.transpose()
-}
-
-fn required<T: FromStr>(merged: &Merged, name: &str) -> Result<T>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    optional(merged, name)?.ok_or_else(|| missing(name))
-}
-
-fn required_with<T>(
-    merged: &Merged,
-    name: &str,
-    parse: impl Fn(&str) -> Result<T, Invalid>,
-) -> Result<T> {
-    optional_with(merged, name, parse)?.ok_or_else(|| missing(name))
-}
-
-fn missing(name: &str) -> Failure {
-    Failure::usage(format!("no layer gives a value for {name}"))
-}
-
-fn switch(merged: &Merged, name: &str) -> Result<bool> {
-    let Some(item) = merged.one(name) else {
-        return Ok(false);
-    };
-    match item.text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(item.refuse("true or false is needed")),
-    }
-}
-
-fn list<T>(
-    merged: &Merged,
-    name: &str,
-    parse: impl Fn(&str) -> Result<T, Invalid>,
-) -> Result<Vec<T>> {
-    merged
-        .all(name)
-        .map(|item| parse(&item.text).map_err(|why| item.refuse(why)))
-        .collect()
-}
-
-fn each<T: FromStr>(merged: &Merged, name: &str) -> Result<Vec<T>>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    merged.all(name).map(parse).collect()
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ pub fn settings(flags: &[(&str, &str)]) -> Settings {
     for (name, text) in [("image", "task:1")].iter().chain(flags) {
         layer.say(keys::find(name).unwrap(), *text, Origin::Flag);
     }
-    let merged = merge([Layer::defaults(), layer]);
+    let merged = merge([&Layer::defaults(), &layer]);
     Settings::parse(&merged, vec!["work".to_owned()], &Surroundings::default()).unwrap()
 }
 

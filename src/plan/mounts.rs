@@ -6,9 +6,11 @@ use oci_spec::runtime::Mount;
 use serde::Serialize;
 
 use crate::config::Settings;
+use crate::config::settings::DEFAULT_SHM_SIZE;
 use crate::config::values::{IpcMode, MountSource, clean_absolute};
 use crate::failure::{Failure, Result};
 use crate::image::Image;
+use crate::leash::INSIDE;
 use crate::spec::base::Base;
 use crate::survey::{SHM, Source, Survey};
 
@@ -56,11 +58,6 @@ pub enum RunFile {
     /// The directory with the init and the leash.
     Inside,
 }
-
-use crate::leash::INSIDE;
-
-/// docker's default size of `/dev/shm`.
-const SHM_SIZE: u64 = 64 << 20;
 
 pub(super) fn plan(
     settings: &Settings,
@@ -163,11 +160,13 @@ fn shared_memory(settings: &Settings, survey: &Survey) -> Result<Option<PlannedM
         .to_vec(),
     };
     match (settings.ipc_mode, settings.shm_size) {
-        (IpcMode::Private, None) => Ok(Some(own(SHM_SIZE))),
+        (IpcMode::Private, None) => Ok(Some(own(DEFAULT_SHM_SIZE.0))),
         // docker takes 0 for its default.
-        (IpcMode::Private, Some(size)) => {
-            Ok(Some(own(if size.0 == 0 { SHM_SIZE } else { size.0 })))
-        }
+        (IpcMode::Private, Some(size)) => Ok(Some(own(if size.0 == 0 {
+            DEFAULT_SHM_SIZE.0
+        } else {
+            size.0
+        }))),
         (IpcMode::None, None) => Ok(None),
         (IpcMode::Host, None) => {
             check_source(survey, &target.clone().into(), false)

@@ -30,12 +30,13 @@ pub fn command() -> Command {
 
 /// Prints them.
 pub fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
-    let (collected, _) = settings::collect(matches)?;
     // What cannot be parsed would not run either.
-    settings::read(matches, globals)?;
-    warn(&collected.warnings);
+    let settings::Read {
+        merged, warnings, ..
+    } = settings::read(matches, globals)?;
+    warn(&warnings);
     let differs = |item: &&Item| !matches.get_flag("diff") || item.origin != Origin::Default;
-    let items: Vec<&Item> = collected.merged.items().filter(differs).collect();
+    let items: Vec<&Item> = merged.items().filter(differs).collect();
     match Format::of(matches) {
         Format::Json => out::print_json(&json(&items)),
         Format::Table => {

@@ -15,6 +15,8 @@ pub(super) const DEFAULT: &str = "DEFAULT";
 pub(super) struct Setting {
     /// In lower case.
     pub key: String,
+    /// As it is written.
+    pub spelling: String,
     /// The line of its key.
     pub line: usize,
     /// Before interpolation.

@@ -18,6 +18,7 @@ use crate::failure::{Failure, Result};
 struct Written {
     text: Arc<str>,
     raw: Arc<str>,
+    spelling: String,
     origin: Origin,
     scope: Scope,
 }
@@ -114,6 +115,7 @@ impl AirflowConfig {
         Ok(text.map(|text| Written {
             raw: text.clone(),
             text,
+            spelling: asked.key.clone(),
             origin: Origin::Variable { name },
             scope: Scope::Own,
         }))
@@ -141,6 +143,7 @@ impl AirflowConfig {
         Ok(Some(Written {
             text,
             raw,
+            spelling: setting.spelling.clone(),
             origin,
             scope,
         }))
@@ -192,6 +195,7 @@ impl<'a> Asked<'a> {
         Ok(Value {
             section: self.section.to_owned(),
             key: self.key.clone(),
+            spelling: written.spelling,
             text: written.text,
             raw: written.raw,
             origin: written.origin,
@@ -208,6 +212,7 @@ impl<'a> Asked<'a> {
         self.value(Written {
             text: text.into(),
             raw: command.text,
+            spelling: self.key.clone(),
             origin,
             scope: Scope::Own,
         })
@@ -222,12 +227,12 @@ impl<'a> Asked<'a> {
         self.fail(&name.origin, why).hint(hint)
     }
 
-    fn fail(
-        &self,
-        place: &impl std::fmt::Display,
-        why: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> Failure {
-        Failure::usage(format!("cannot use {self} ({place})")).because(why)
+    fn fail(&self, origin: &Origin, why: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        let what = match origin {
+            Origin::File { .. } => format!("cannot use {self}"),
+            other => format!("cannot use {self} ({other})"),
+        };
+        Failure::usage(what).because(why).at(origin.place())
     }
 }
 

@@ -40,7 +40,7 @@ use std::sync::Arc;
 pub use environment::{Environment, variable_name};
 pub use value::{Origin, Scope, Value};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Place, Result};
 use document::Document;
 
 /// An airflow.cfg and the environment on top of it.
@@ -89,12 +89,18 @@ impl AirflowConfig {
     }
 
     fn parse(text: &str, path: PathBuf, environment: Environment) -> Result<Self> {
+        let path = Arc::new(path);
         let document = reader::parse(text).map_err(|misread| {
-            let place = format!("cannot read {}:{}", path.display(), misread.line);
-            Failure::usage(place).because(misread.problem)
+            let origin = Origin::File {
+                path: Arc::clone(&path),
+                line: misread.line,
+            };
+            Failure::usage("cannot read this line")
+                .because(misread.problem)
+                .at(origin.place())
         })?;
         Ok(Self {
-            path: Arc::new(path),
+            path,
             document,
             environment,
         })
@@ -103,6 +109,15 @@ impl AirflowConfig {
     /// The file; empty without one.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A line of the file.
+    pub fn place(&self, line: usize) -> Place {
+        Place {
+            path: Arc::clone(&self.path),
+            line: u64::try_from(line).ok(),
+            column: None,
+        }
     }
 
     /// The sections of the file and their lines, without `[DEFAULT]`. A section that only variables

@@ -43,7 +43,7 @@ struct Reader {
 
 /// A setting that may still grow by continuation lines.
 struct Open {
-    key: String,
+    spelling: String,
     line: usize,
     value: String,
 }
@@ -113,7 +113,7 @@ impl Reader {
         self.finish_setting();
         // An empty key takes no continuation lines.
         self.setting = (!key.is_empty()).then(|| Open {
-            key: key.to_lowercase(),
+            spelling: key.to_owned(),
             line,
             value: python::strip(value).to_owned(),
         });
@@ -138,7 +138,8 @@ impl Reader {
         };
         if let Some(section) = self.document.numbered(self.section.flatten()) {
             section.add(Setting {
-                key: open.key,
+                key: open.spelling.to_lowercase(),
+                spelling: open.spelling,
                 line: open.line,
                 raw: python::strip_end(&open.value).into(),
             });

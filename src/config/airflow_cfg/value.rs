@@ -1,14 +1,14 @@
 //! One value of airflow.cfg or of the environment, with its origin, and how Airflow converts it.
 //!
-//! In: text as [`AirflowConfig`](super::AirflowConfig) found it. Out: truth values and whole
-//! numbers, or a failure that names the origin.
+//! In: text as [`AirflowConfig`](super::AirflowConfig) found it. Out: truth values, or a failure that
+//! names the origin.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::python;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Place, Result};
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,21 @@ pub enum Origin {
         /// Where the command was written.
         written: Box<Origin>,
     },
+}
+
+impl Origin {
+    /// The line of the file, also for a command that is written there.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::File { path, line } => Some(Place {
+                path: Arc::clone(path),
+                line: u64::try_from(*line).ok(),
+                column: None,
+            }),
+            Self::Variable { .. } => None,
+            Self::Command { written } => written.place(),
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -58,6 +73,8 @@ pub struct Value {
     pub section: String,
     /// In lower case.
     pub key: String,
+    /// As it is written; of a variable, in lower case.
+    pub spelling: String,
     /// What Airflow would work with.
     pub text: Arc<str>,
     /// What was written, before interpolation and expansion; for a command, the command.
@@ -75,10 +92,14 @@ impl fmt::Debug for Value {
     }
 }
 
-/// `[section] key (origin)`.
+/// `[section] key`, and the origin where it is no place in a file.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{}] {} ({})", self.section, self.key, self.origin)
+        write!(f, "[{}] {}", self.section, self.key)?;
+        match self.origin {
+            Origin::File { .. } => Ok(()),
+            _ => write!(f, " ({})", self.origin),
+        }
     }
 }
 
@@ -97,42 +118,16 @@ impl Value {
         }
     }
 
-    /// As `conf.getint` of Airflow 3, which takes more than that of 2 does: `20`, `1_000`, and a
-    /// whole number in another form, `5.0` or `1e3`.
-    pub fn integer(&self) -> Result<i64> {
-        let text = python::strip(&self.text);
-        let number = without_underscores(text).and_then(|digits| {
-            let whole = digits.parse::<i64>().ok();
-            whole.or_else(|| whole_number(digits.parse().ok()?))
-        });
-        number.ok_or_else(|| self.refuse("expected a whole number"))
-    }
-
     /// A failure that says which value cannot be, and why.
     pub fn refuse(&self, why: &str) -> Failure {
-        Failure::usage(format!("invalid value {:?} for {self}", self.text)).because(why)
+        self.failure(format!("invalid value {:?} for {self}", self.text))
+            .because(why)
     }
-}
 
-/// Python's `1_000`: an underscore between two digits counts for nothing.
-fn without_underscores(text: &str) -> Option<String> {
-    let is_digit = |c: Option<&u8>| c.is_some_and(u8::is_ascii_digit);
-    let bytes = text.as_bytes();
-    let between_digits = |at: usize| {
-        let before = at.checked_sub(1).and_then(|before| bytes.get(before));
-        is_digit(before) && is_digit(bytes.get(at + 1))
-    };
-    let mut underscores = text.match_indices('_');
-    underscores
-        .all(|(at, _)| between_digits(at))
-        .then(|| text.replace('_', ""))
-}
-
-/// The number, if it is whole and fits.
-fn whole_number(number: f64) -> Option<i64> {
-    const BEYOND: f64 = 9_223_372_036_854_775_808.0; // 2^63
-    let fits = (-BEYOND..BEYOND).contains(&number);
-    (fits && number.fract() == 0.0).then_some(number as i64)
+    /// A failure in other words, at the place of this value.
+    pub fn failure(&self, what: impl Into<String>) -> Failure {
+        Failure::usage(what).at(self.origin.place())
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +138,7 @@ mod tests {
         Value {
             section: "docker_runtime".into(),
             key: "stop_timeout".into(),
+            spelling: "STOP_TIMEOUT".into(),
             text: text.into(),
             raw: text.into(),
             origin: Origin::File {
@@ -161,16 +157,8 @@ mod tests {
 
     #[test]
     fn a_refusal_names_value_key_file_and_line() {
-        let expected = "invalid value \"soon\" for [docker_runtime] stop_timeout (a.cfg:7): expected a whole number";
-        assert_eq!(value("soon").integer().unwrap_err().to_string(), expected);
-        assert!(value("yes").boolean().is_err());
-    }
-
-    #[test]
-    fn a_number_beyond_64_bits_is_refused() {
-        for text in ["9223372036854775808", "1e300", "-inf", "nan", "1e19"] {
-            assert!(value(text).integer().is_err(), "{text}");
-        }
+        let expected = "a.cfg:7: invalid value \"yes\" for [docker_runtime] stop_timeout: expected true or false, as t, true, 1, f, false or 0";
+        assert_eq!(value("yes").boolean().unwrap_err().to_string(), expected);
     }
 
     #[test]

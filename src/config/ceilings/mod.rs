@@ -12,25 +12,30 @@
 //! A refusal names the key, the file and line, and the setting that would allow it. Which rule a key
 //! has is in `runtime-specs/keys.yaml`.
 
+mod maxima;
+
 use std::path::{Path, PathBuf};
 
-use super::airflow_cfg::AirflowConfig;
-use super::keys::{Author, KEYS, Key};
+use super::airflow_cfg::{AirflowConfig, Scope, Value};
+use super::image::final_image;
+use super::keys::{Author, Key};
 use super::layer::{Item, Layer, Merged, Said};
+use super::nearest;
 use super::pattern::matches;
 use super::profile::Profile;
-use super::sources::aip_image;
-use super::values::{
-    Bytes, Cpus, MountSource, PidsLimit, SecurityOption, SwapLimit, duration, parse_mount,
-    parse_volume,
-};
+use super::values::{MountSource, SecurityOption, parse_mount, parse_volume};
 use crate::failure::{Failure, Result};
 use crate::image::Wanted;
 use crate::spec::base::Base;
 use crate::spec::capabilities::CapabilityName;
+use maxima::quantity;
+pub use maxima::{maximum_name, quantities};
 
 /// The section of airflow.cfg.
 pub const SECTION: &str = "docker_runtime_ceilings";
+
+/// The ceilings that are lists.
+const LISTS: [&str; 3] = ["ALLOWED_KEYS", "ALLOWED_IMAGES", "ALLOWED_VOLUME_PREFIXES"];
 
 /// What the operator allows.
 #[derive(Debug, Default)]
@@ -45,11 +50,7 @@ pub struct Ceilings {
 impl Ceilings {
     /// Reads them; without the section nothing is allowed that needs consent. Only where there is no
     /// profile either, which is a person at a shell with a DAG file of theirs, any host path is.
-    pub fn read(
-        config: &AirflowConfig,
-        profile: Option<Profile>,
-        warnings: &mut Vec<String>,
-    ) -> Result<Self> {
+    pub fn read(config: &AirflowConfig, profile: Option<Profile>) -> Result<Self> {
         let mut ceilings = Self::default();
         if profile.is_none() && config.section(SECTION).next().is_none() {
             ceilings.prefixes = vec![PathBuf::from("/")];
@@ -77,7 +78,9 @@ impl Ceilings {
                             ceilings.maxima.push((key.name.to_owned(), text.to_owned()));
                         }
                     }
-                    _ => warnings.push(format!("{value} is no ceiling")),
+                    // A ceiling with a mistake in its name would be none.
+                    _ if value.scope == Scope::Own => return Err(unknown(&value)),
+                    _ => {}
                 },
             }
         }
@@ -149,30 +152,6 @@ impl Ceilings {
         } else {
             Ok(())
         }
-    }
-
-    fn maximum(&self, key: &Key) -> Option<&str> {
-        self.maxima
-            .iter()
-            .find(|(name, _)| name == key.name)
-            .map(|(_, text)| text.as_str())
-    }
-
-    fn check_maximum(&self, item: &Item) -> Result<()> {
-        let Some(maximum) = self.maximum(item.key) else {
-            return Ok(());
-        };
-        let asked = quantity(item.key, &item.text).map_err(|why| item.refuse(why))?;
-        let limit = quantity(item.key, maximum).map_err(|why| item.refuse(why))?;
-        if asked <= limit {
-            return Ok(());
-        }
-        let setting = format!("MAX_{}", item.key.name.to_uppercase());
-        Err(item
-            .refuse(format!("it is above the operator's {setting} = {maximum}"))
-            .hint(format!(
-                "the operator can raise {setting} in [{SECTION}] of airflow.cfg"
-            )))
     }
 
     fn check_mount(&self, item: &Item) -> Result<()> {
@@ -267,11 +246,14 @@ impl Ceilings {
     }
 }
 
-/// The image that counts, and the value that names it.
-pub fn final_image(merged: &Merged) -> Option<(String, &Item)> {
-    match merged.one("image") {
-        Some(item) => Some((item.text.clone(), item)),
-        None => Some((aip_image(merged)?, merged.one("container_repository")?)),
+/// The failure for a name that is no ceiling.
+fn unknown(value: &Value) -> Failure {
+    let failure = value.failure(format!("{value} is no ceiling"));
+    let maxima: Vec<String> = quantities().map(maximum_name).collect();
+    let known = LISTS.into_iter().chain(maxima.iter().map(String::as_str));
+    match nearest(&value.key.to_uppercase(), known) {
+        Some(near) => failure.hint(format!("did you mean {near}?")),
+        None => failure.hint("known are ALLOWED_KEYS, ALLOWED_IMAGES, ALLOWED_VOLUME_PREFIXES, and MAX_ with a key that is a quantity"),
     }
 }
 
@@ -280,28 +262,6 @@ fn is_default_capability(text: &str) -> bool {
         Ok(CapabilityName::One(capability)) => Base::builtin().capabilities.contains(&capability),
         _ => false,
     }
-}
-
-/// A quantity as a number that can be compared; what means "unlimited" is infinite.
-fn quantity(key: &Key, text: &str) -> Result<f64, String> {
-    let unlimited_at_zero = |number: f64| if number == 0.0 { f64::INFINITY } else { number };
-    // Far below 2^53, or rounding does not matter beside a maximum.
-    #[allow(clippy::cast_precision_loss)]
-    let number = |number: u64| number as f64;
-    let why = |why: super::values::Invalid| why.to_string();
-    Ok(match key.name {
-        "cpus" => number(text.parse::<Cpus>().map_err(why)?.thousandths),
-        "pids_limit" => match text.parse::<PidsLimit>().map_err(why)? {
-            PidsLimit::Unlimited => f64::INFINITY,
-            PidsLimit::Most(most) => number(u64::from(most)),
-        },
-        "timeout" | "stop_timeout" => duration(text).map_err(why)?.as_secs_f64(),
-        "memory_swap" => match text.parse::<SwapLimit>().map_err(why)? {
-            SwapLimit::Unlimited => f64::INFINITY,
-            SwapLimit::Total(bytes) => unlimited_at_zero(number(bytes.0)),
-        },
-        _ => unlimited_at_zero(number(text.parse::<Bytes>().map_err(why)?.0)),
-    })
 }
 
 /// The path with every link followed; what does not exist yet is taken below what does.
@@ -329,11 +289,6 @@ fn real_path(path: &Path) -> Option<PathBuf> {
             Err(_) => return None,
         }
     }
-}
-
-/// Every key that has a maximum, for documentation.
-pub fn quantities() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(|key| key.author == Author::Maximum)
 }
 
 #[cfg(test)]

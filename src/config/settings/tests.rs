@@ -17,7 +17,7 @@ fn parsed(said: &[(&'static Key, &str)]) -> Result<Settings> {
     for (key, text) in [(find("image").unwrap(), "busybox")].iter().chain(said) {
         layer.say(key, *text, Origin::Flag);
     }
-    Settings::parse(&merge([Layer::defaults(), layer]), Vec::new(), &around())
+    Settings::parse(&merge([&Layer::defaults(), &layer]), Vec::new(), &around())
 }
 
 fn with(name: &str, text: &str) -> Result<Settings> {

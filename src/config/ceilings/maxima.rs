@@ -1,0 +1,109 @@
+//! Ceilings of quantities: memory, CPUs, time.
+
+use super::super::keys::{Author, KEYS, Key};
+use super::super::layer::{Item, Layer, Merged, Origin};
+use super::super::settings::DEFAULT_SHM_SIZE;
+use super::super::values::{Bytes, Cpus, Invalid, PidsLimit, SwapLimit, duration};
+use super::{Ceilings, SECTION};
+use crate::failure::Result;
+
+/// Every key that has a maximum.
+pub fn quantities() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(|key| key.author == Author::Maximum)
+}
+
+/// The ceiling of a key that is a quantity.
+pub fn maximum_name(key: &Key) -> String {
+    format!("MAX_{}", key.name.to_uppercase())
+}
+
+impl Ceilings {
+    pub(super) fn maximum(&self, key: &Key) -> Option<&str> {
+        self.maxima
+            .iter()
+            .find(|(name, _)| name == key.name)
+            .map(|(_, text)| text.as_str())
+    }
+
+    pub(super) fn check_maximum(&self, item: &Item) -> Result<()> {
+        let Some(maximum) = self.maximum(item.key) else {
+            return Ok(());
+        };
+        let asked = quantity(item.key, &item.text).map_err(|why| item.refuse(why))?;
+        let limit = quantity(item.key, maximum).map_err(|why| item.refuse(why))?;
+        if asked <= limit {
+            return Ok(());
+        }
+        let setting = maximum_name(item.key);
+        Err(item
+            .refuse(format!("it is above the operator's {setting} = {maximum}"))
+            .hint(format!(
+                "the operator can raise {setting} in [{SECTION}] of airflow.cfg"
+            )))
+    }
+
+    /// The maxima of quantities that nobody names: a payload without a limit of its own is not above
+    /// the operator's, as with a LimitRange of Kubernetes. What somebody names stays.
+    pub fn in_place_of_nothing(&self, merged: &Merged) -> Layer {
+        let mut layer = Layer::default();
+        for key in quantities() {
+            let Some(maximum) = self.maximum(key) else {
+                continue;
+            };
+            let default = match merged.one(key.name) {
+                Some(item) if is_named(item) => continue,
+                Some(item) => quantity(key, &item.text).ok(),
+                None => self.default_of(key, merged),
+            };
+            let limit = quantity(key, maximum).unwrap_or(f64::INFINITY);
+            if default.is_some_and(|default| default > limit) {
+                layer.say(key, maximum, Origin::Ceiling(maximum_name(key)));
+            }
+        }
+        layer
+    }
+
+    /// What holds where no layer has a value; nothing where nothing is not more than any maximum.
+    fn default_of(&self, key: &Key, merged: &Merged) -> Option<f64> {
+        match key.name {
+            // It is a soft limit: without one there is less to ask for.
+            "memory_reservation" => None,
+            #[allow(clippy::cast_precision_loss)] // Far below 2^53.
+            "shm_size" => Some(DEFAULT_SHM_SIZE.0 as f64),
+            // docker's: twice the memory.
+            "memory_swap" => {
+                let key = super::super::keys::find("memory")?;
+                let own = merged.one("memory").map(|item| item.text.as_str());
+                let memory = own.or_else(|| self.maximum(key))?;
+                quantity(key, memory).ok().map(|bytes| 2.0 * bytes)
+            }
+            _ => Some(f64::INFINITY),
+        }
+    }
+}
+
+fn is_named(item: &Item) -> bool {
+    !matches!(item.origin, Origin::Default | Origin::Profile(_))
+}
+
+/// A quantity as a number that can be compared; what means "unlimited" is infinite.
+pub(super) fn quantity(key: &Key, text: &str) -> Result<f64, String> {
+    let unlimited_at_zero = |number: f64| if number == 0.0 { f64::INFINITY } else { number };
+    // Far below 2^53, or rounding does not matter beside a maximum.
+    #[allow(clippy::cast_precision_loss)]
+    let number = |number: u64| number as f64;
+    let why = |why: Invalid| why.to_string();
+    Ok(match key.name {
+        "cpus" => number(text.parse::<Cpus>().map_err(why)?.thousandths),
+        "pids_limit" => match text.parse::<PidsLimit>().map_err(why)? {
+            PidsLimit::Unlimited => f64::INFINITY,
+            PidsLimit::Most(most) => number(u64::from(most)),
+        },
+        "timeout" | "stop_timeout" => duration(text).map_err(why)?.as_secs_f64(),
+        "memory_swap" => match text.parse::<SwapLimit>().map_err(why)? {
+            SwapLimit::Unlimited => f64::INFINITY,
+            SwapLimit::Total(bytes) => unlimited_at_zero(number(bytes.0)),
+        },
+        _ => unlimited_at_zero(number(text.parse::<Bytes>().map_err(why)?.0)),
+    })
+}
