@@ -43,7 +43,7 @@ pub fn command() -> Command {
 pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     let findings = examine(matches, globals).await;
     match Format::of(matches) {
-        Format::Json => out::print_json(&show::document(&findings))?,
+        Format::Data(notation) => out::print_data(&show::document(&findings), notation)?,
         Format::Table => out::print(&show::table(&findings, show::Screen::stdout()))?,
     }
     let fit = !findings.iter().any(Finding::is_fatal);

@@ -172,8 +172,9 @@ async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
     line.clear();
     let imported = result?;
     match Format::of(matches) {
-        Format::Json => {
-            out::print_json(&imported.iter().map(show::imported_json).collect::<Vec<_>>())
+        Format::Data(notation) => {
+            let imported: Vec<_> = imported.iter().map(show::imported_json).collect();
+            out::print_data(&imported, notation)
         }
         Format::Table => out::print(&imported.iter().map(show::imported_text).collect::<String>()),
     }
@@ -192,7 +193,10 @@ async fn run_ls(matches: &ArgMatches, client: &Client) -> Result<()> {
         return out::print(&ids.concat());
     }
     match Format::of(matches) {
-        Format::Json => out::print_json(&images.iter().map(show::listed_json).collect::<Vec<_>>()),
+        Format::Data(notation) => {
+            let images: Vec<_> = images.iter().map(show::listed_json).collect();
+            out::print_data(&images, notation)
+        }
         Format::Table => out::print(&show::listed_table(&images, SystemTime::now())),
     }
 }

@@ -15,18 +15,32 @@ pub enum Format {
     /// For people.
     Table,
     /// For programs.
+    Data(Notation),
+}
+
+/// How data is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notation {
+    /// RFC 8259, indented.
     Json,
+    /// YAML 1.2.
+    Yaml,
 }
 
 impl ValueEnum for Format {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Table, Self::Json]
+        &[
+            Self::Table,
+            Self::Data(Notation::Json),
+            Self::Data(Notation::Yaml),
+        ]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
             Self::Table => PossibleValue::new("table").alias("text"),
-            Self::Json => PossibleValue::new("json"),
+            Self::Data(Notation::Json) => PossibleValue::new("json"),
+            Self::Data(Notation::Yaml) => PossibleValue::new("yaml"),
         })
     }
 }
@@ -86,6 +100,18 @@ fn harmless(text: &str) -> String {
         }
     }
     shown
+}
+
+/// Writes `value` as data.
+pub fn print_data(value: &impl Serialize, notation: Notation) -> Result<()> {
+    match notation {
+        Notation::Json => print_json(value),
+        Notation::Yaml => {
+            let text =
+                serde_saphyr::to_string(value).or_fail(Kind::Host, || "cannot write YAML")?;
+            print(&text)
+        }
+    }
 }
 
 /// Writes `value` as indented JSON.

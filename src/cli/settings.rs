@@ -130,6 +130,8 @@ pub struct Read {
     pub address: String,
     /// What the operator should know of airflow.cfg.
     pub warnings: Vec<String>,
+    /// The feature flag of the profile, where it is off.
+    pub flag_off: Option<&'static str>,
 }
 
 /// Reads it.
@@ -148,6 +150,7 @@ pub fn read(matches: &ArgMatches, globals: &Globals) -> Result<Read> {
         settings,
         merged: collected.merged,
         address,
+        flag_off: collected.flag_off,
         warnings: collected.warnings.iter().map(super::with_hints).collect(),
     })
 }

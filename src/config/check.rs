@@ -117,12 +117,14 @@ impl Findings {
             Ok(body) => body,
             Err(failure) => return self.error(failure),
         };
-        self.errors(std::mem::take(&mut body.unknown));
+        let mut failures = std::mem::take(&mut body.unknown);
         for operator in operators {
             let (refusals, invalid) = judge(operator, &body);
-            self.errors(refusals);
-            self.errors(invalid);
+            failures.extend(refusals);
+            failures.extend(invalid);
         }
+        failures.sort_by_key(|failure| failure.place().map(|place| (place.line, place.column)));
+        self.errors(failures);
     }
 }
 

@@ -85,7 +85,7 @@ mod tests {
             ),
             (
                 "docker_runtime: 5\n",
-                "yaml:1:17: a mapping of runtime keys is needed here, not",
+                "yaml:1:17: a mapping (KEY: VALUE) is needed here",
             ),
             (
                 "docker_runtime:\n  environments: {A=B: 1}\n",

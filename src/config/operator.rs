@@ -33,6 +33,8 @@ pub struct Operator {
     pub warnings: Vec<Failure>,
     /// What must not run.
     pub problems: Vec<Failure>,
+    /// The feature flag of the profile, where it is off.
+    pub flag_off: Option<&'static str>,
 }
 
 impl Operator {
@@ -60,9 +62,10 @@ impl Operator {
             ceilings: Ceilings::read(config, profile)?,
             warnings: unknown_sections(config),
             problems: Vec::new(),
+            flag_off: None,
         };
         operator.layers.extend(profile.map(Profile::defaults));
-        operator.check_flags(config);
+        operator.check_flags(config, profile);
         let mut variables = Vec::new();
         let sections = [Some(COMMON_SECTION), profile.map(Profile::section)];
         for section in sections.into_iter().flatten() {
@@ -79,16 +82,25 @@ impl Operator {
         Ok(operator)
     }
 
-    /// The feature flags of AIP-46.
-    fn check_flags(&mut self, config: &AirflowConfig) {
+    /// The feature flags of AIP-46: Airflow's side asks them, and a run by hand does not depend on them.
+    fn check_flags(&mut self, config: &AirflowConfig, profile: Option<Profile>) {
         for flag in RUNTIME_FLAGS {
-            match config.get("core", flag) {
-                Ok(Some(value)) if !matches!(value.text.trim(), "" | "docker") => {
-                    let problem = value.refuse("it must be docker, or empty for off");
+            let value = match config.get("core", flag) {
+                Ok(value) => value,
+                Err(problem) => {
                     self.warnings.push(problem);
+                    continue;
                 }
-                Ok(_) => {}
-                Err(problem) => self.warnings.push(problem),
+            };
+            match value.as_ref().map(|value| value.text.trim()) {
+                Some("docker") => {}
+                None | Some("") if profile.map(Profile::runtime_flag) == Some(flag) => {
+                    self.flag_off = Some(flag);
+                }
+                None | Some("") => {}
+                Some(_) => self
+                    .warnings
+                    .extend(value.map(|value| value.refuse("it must be docker, or empty for off"))),
             }
         }
     }

@@ -35,6 +35,8 @@ pub struct Collected {
     pub warnings: Vec<Failure>,
     /// The author must not become root.
     pub root_forbidden: bool,
+    /// The feature flag of the profile, where it is off.
+    pub flag_off: Option<&'static str>,
 }
 
 impl Sources<'_> {
@@ -46,6 +48,7 @@ impl Sources<'_> {
                 merged: merge([&Layer::defaults(), &self.flags]),
                 warnings: Vec::new(),
                 root_forbidden: false,
+                flag_off: None,
             });
         }
         let environment = Environment::of_this_process();
@@ -87,6 +90,7 @@ pub(super) fn stack(operator: &Operator, author: &Body, flags: &Layer) -> Stacke
             ),
             warnings: Vec::new(),
             root_forbidden: !author.layer.said().is_empty() && ceilings.forbid_root(&below),
+            flag_off: operator.flag_off,
         },
         refusals,
     }

@@ -16,7 +16,7 @@ pub fn command() -> Command {
 
 /// Prints them.
 pub fn run(matches: &ArgMatches) -> Result<()> {
-    if Format::of(matches) == Format::Json {
+    if matches!(Format::of(matches), Format::Data(_)) {
         let keys = keys::KEYS.iter().map(|key| {
             json!({
                 "key": key.name,

@@ -32,13 +32,21 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
     // What cannot be parsed would not run either.
     let settings::Read {
-        merged, warnings, ..
+        merged,
+        warnings,
+        flag_off,
+        ..
     } = settings::read(matches, globals)?;
     warn(&warnings);
+    if let Some(flag) = flag_off {
+        out::tell(format_args!(
+            "note: {flag} in [core] of airflow.cfg is empty, so Airflow itself uses none of this; docker switches it on"
+        ));
+    }
     let differs = |item: &&Item| !matches.get_flag("diff") || item.origin != Origin::Default;
     let items: Vec<&Item> = merged.items().filter(differs).collect();
     match Format::of(matches) {
-        Format::Json => out::print_json(&json(&items)),
+        Format::Data(notation) => out::print_data(&json(&items), notation),
         Format::Table => {
             let mut table = out::table(&["KEY", "VALUE", "ORIGIN"]);
             for item in items {

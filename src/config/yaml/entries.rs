@@ -63,7 +63,9 @@ impl<'de> Deserialize<'de> for Document {
                 let mut all = Vec::new();
                 while let Some(name) = map.next_key::<Spanned<String>>()? {
                     if name.value == BODY {
-                        all.extend(map.next_value::<Body>()?.0);
+                        // Nothing behind the colon is as good as an empty mapping.
+                        let body = map.next_value::<Option<Body>>()?;
+                        all.extend(body.into_iter().flat_map(|body| body.0));
                     } else {
                         map.next_value::<IgnoredAny>()?;
                         all.push(Said::Unknown {
@@ -93,11 +95,6 @@ impl<'de> Deserialize<'de> for Body {
                 f.write_str("a mapping of runtime keys")
             }
 
-            /// Nothing behind the colon.
-            fn visit_unit<E>(self) -> Result<Body, E> {
-                Ok(Body(Vec::new()))
-            }
-
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
                 let mut all = Vec::new();
                 while let Some(name) = map.next_key::<Spanned<String>>()? {
@@ -119,7 +116,7 @@ impl<'de> Deserialize<'de> for Body {
                 Ok(Body(all))
             }
         }
-        deserializer.deserialize_any(Keys)
+        deserializer.deserialize_map(Keys)
     }
 }
 
