@@ -1,19 +1,40 @@
 //! Turns `runtime-specs/keys.yaml` into `$OUT_DIR/keys.rs`: the same table as Rust constants, so that
-//! no YAML is read at start-up.
+//! no YAML is read at start-up. Schemas and examples become JSON text.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 const TABLE: &str = "runtime-specs/keys.yaml";
+
+/// The type whose flag needs no value.
+const SWITCH: &str = "boolean";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    types: BTreeMap<String, Type>,
+    keys: Vec<Key>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Type {
+    written: String,
+    schema: Value,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Key {
     name: String,
+    #[serde(rename = "type")]
+    kind: String,
     author: String,
     separator: Option<String>,
     flag: String,
@@ -21,10 +42,11 @@ struct Key {
     alias: Option<String>,
     #[serde(default)]
     value: String,
-    shape: String,
     merge: String,
     default: Option<String>,
+    otherwise: Option<String>,
     group: String,
+    example: Value,
     help: String,
 }
 
@@ -32,16 +54,19 @@ struct Key {
 pub fn generate() {
     println!("cargo::rerun-if-changed={TABLE}");
     let text = fs::read_to_string(TABLE).expect("runtime-specs/keys.yaml can be read");
-    let keys: Vec<Key> =
+    let Table { types, keys } =
         serde_saphyr::from_str(&text).unwrap_or_else(|why| panic!("{TABLE}: {why}"));
+    for name in types.keys() {
+        let used = keys.iter().any(|key| key.kind == *name);
+        assert!(used, "{TABLE}: no key has the type {name:?}");
+    }
     let mut code = String::from(
         "/// Every runtime key, in the order of the table.\npub static KEYS: &[Key] = &[\n",
     );
     for key in &keys {
-        let shape = variant(
-            &key.shape,
-            &[("switch", "Switch"), ("text", "Text"), ("list", "List")],
-        );
+        let kind = types
+            .get(&key.kind)
+            .unwrap_or_else(|| panic!("{TABLE}: unknown type {:?}", key.kind));
         let merge = variant(
             &key.merge,
             &[
@@ -51,6 +76,12 @@ pub fn generate() {
                 ("by-target", "ByTarget"),
             ],
         );
+        // Whatever has more than one value is a list.
+        let shape = match (merge, key.kind.as_str()) {
+            ("Replace", SWITCH) => "Switch",
+            ("Replace", _) => "Text",
+            _ => "List",
+        };
         let author = variant(
             &key.author,
             &[
@@ -74,9 +105,22 @@ pub fn generate() {
         );
         writeln!(
             code,
-            "Key {{ name: {:?}, author: Author::{author}, separator: {separator}, flag: {:?}, short: {:?}, alias: {:?}, value: {:?}, shape: Shape::{shape}, \
-             merge: Merge::{merge}, default: {:?}, group: {:?}, help: {:?} }},",
-            key.name, key.flag, key.short, key.alias, key.value, key.default, key.group, key.help
+            "Key {{ name: {:?}, kind: Type {{ name: {:?}, written: {:?}, schema: {:?} }}, author: Author::{author}, \
+             separator: {separator}, flag: {:?}, short: {:?}, alias: {:?}, value: {:?}, shape: Shape::{shape}, \
+             merge: Merge::{merge}, default: {:?}, otherwise: {:?}, group: {:?}, example: {:?}, help: {:?} }},",
+            key.name,
+            key.kind,
+            kind.written,
+            kind.schema.to_string(),
+            key.flag,
+            key.short,
+            key.alias,
+            key.value,
+            key.default,
+            key.otherwise,
+            key.group,
+            key.example.to_string(),
+            key.help
         )
         .expect("writing to a string works");
     }

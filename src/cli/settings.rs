@@ -66,7 +66,7 @@ pub fn help_flag() -> Arg {
 }
 
 fn flag(key: &'static Key) -> Arg {
-    let help = match (key.default, key.shape) {
+    let help = match (key.default.or(key.otherwise), key.shape) {
         (Some(default), Shape::Text) => format!("{} [default: {default}]", key.help),
         _ => key.help.to_owned(),
     };
