@@ -14,6 +14,7 @@ pub mod metadata;
 mod nearest;
 mod pattern;
 pub mod profile;
+mod program;
 mod secret;
 pub mod settings;
 pub mod sources;
