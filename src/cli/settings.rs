@@ -131,6 +131,20 @@ pub struct Read {
 /// Reads it.
 pub fn read(matches: &ArgMatches, globals: &Globals) -> Result<Read> {
     let (collected, words) = collect(matches)?;
+    let (settings, address) = parse(&collected, words, globals)?;
+    Ok(Read {
+        settings,
+        address,
+        warnings: collected.warnings,
+    })
+}
+
+/// What the layers mean, and containerd's socket.
+pub fn parse(
+    collected: &Collected,
+    words: Vec<String>,
+    globals: &Globals,
+) -> Result<(Settings, String)> {
     let address = globals.address(collected.merged.one("socket_path"));
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
@@ -140,11 +154,7 @@ pub fn read(matches: &ArgMatches, globals: &Globals) -> Result<Read> {
         root_forbidden: collected.root_forbidden,
     };
     let settings = Settings::parse(&collected.merged, words, &around)?;
-    Ok(Read {
-        settings,
-        address,
-        warnings: collected.warnings,
-    })
+    Ok((settings, address))
 }
 
 /// All layers in one, and the command.

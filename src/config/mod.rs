@@ -8,6 +8,7 @@
 pub mod airflow_cfg;
 pub mod ceilings;
 pub mod env_file;
+mod hook;
 pub mod keys;
 pub mod layer;
 pub mod metadata;
@@ -20,6 +21,7 @@ pub mod settings;
 pub mod sources;
 mod text_file;
 pub mod values;
+mod words;
 mod yaml;
 
 pub use keys::{Author, Key, Merge, Shape};

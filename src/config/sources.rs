@@ -3,7 +3,7 @@
 //! Lowest first: defaults, the profile's defaults, `[docker_runtime]` of airflow.cfg with its
 //! environment and label sections, the profile's section with its own, the volume file, variables of
 //! those sections (`AIRFLOW__SECTION__KEY`), the metadata file (within the ceilings), the command
-//! line. Everything below the metadata file is the operator's.
+//! line. Everything below the metadata file is the operator's. The image hook's answer is above all.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::keys::{self, Key, NAMES, Shape};
 use super::layer::{Layer, Merged, Origin, merge};
 use super::profile::{COMMON_SECTION, Profile};
 use super::settings::{Settings, Surroundings};
-use super::{metadata, nearest, text_file, yaml};
+use super::{hook, metadata, nearest, text_file, yaml};
 use crate::containerd::DEFAULT_ADDRESS;
 use crate::failure::{Failure, Result};
 
@@ -41,16 +41,22 @@ pub struct Collected {
 }
 
 impl Sources<'_> {
-    /// Reads everything; the first thing beyond the ceilings is an error. airflow.cfg is read only
-    /// where a profile or a DAG file asks for it.
+    /// Reads everything; the first thing beyond the ceilings is an error. airflow.cfg is read, and the
+    /// image hook asked, only where a profile or a DAG file asks for it.
     pub fn collect(self) -> Result<Collected> {
-        let (collected, refusals) = self.gather()?;
-        refusals.into_iter().next().map_or(Ok(collected), Err)
+        let (mut collected, refusals, config) = self.gather()?;
+        if let Some(refusal) = refusals.into_iter().next() {
+            return Err(refusal);
+        }
+        if let Some(config) = config {
+            hook::decide(&config, &mut collected.merged, &mut collected.warnings)?;
+        }
+        Ok(collected)
     }
 
     /// Everything that is wrong with them, in words, for a check without a run.
     pub fn findings(self) -> Vec<String> {
-        let (collected, refusals) = match self.gather() {
+        let (collected, refusals, _) = match self.gather() {
             Ok(gathered) => gathered,
             Err(failure) => return vec![failure.to_string()],
         };
@@ -68,7 +74,9 @@ impl Sources<'_> {
         findings
     }
 
-    fn gather(self) -> Result<(Collected, Vec<Failure>)> {
+    /// All layers, what is beyond the ceilings, and airflow.cfg where it was asked for.
+    fn gather(self) -> Result<(Collected, Vec<Failure>, Option<AirflowConfig>)> {
+        let mut airflow = None;
         let mut warnings = Vec::new();
         let mut refusals = Vec::new();
         let mut root_forbidden = false;
@@ -90,6 +98,7 @@ impl Sources<'_> {
                 layers.push(author);
                 refusals.extend(ceilings.check_image(&merge(layers.clone())).err());
             }
+            airflow = Some(config);
         }
         layers.push(self.flags);
         let merged = merge(layers);
@@ -100,6 +109,7 @@ impl Sources<'_> {
                 root_forbidden,
             },
             refusals,
+            airflow,
         ))
     }
 }

@@ -30,10 +30,10 @@ pub fn command() -> Command {
 
 /// Prints them.
 pub fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
-    let (collected, _) = settings::collect(matches)?;
-    // What cannot be parsed would not run either.
-    settings::read(matches, globals)?;
+    let (collected, words) = settings::collect(matches)?;
     warn(&collected.warnings);
+    // What cannot be parsed would not run either.
+    settings::parse(&collected, words, globals)?;
     let differs = |item: &&Item| !matches.get_flag("diff") || item.origin != Origin::Default;
     let items: Vec<&Item> = collected.merged.items().filter(differs).collect();
     match Format::of(matches) {

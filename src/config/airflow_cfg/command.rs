@@ -9,7 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::super::program::{self, NoEnd, OnLongSpeech};
-use super::words::{self, Unsplittable};
+use super::super::words::{self, Unsplittable};
 
 /// How long a command may take. Airflow sets no limit; a vault's client answers in a second or two.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
