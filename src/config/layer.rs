@@ -243,6 +243,11 @@ impl Merged {
         }
     }
 
+    /// Puts one value above every layer.
+    pub fn settle(&mut self, item: Item) {
+        self.values.insert(item.key.name, vec![(usize::MAX, item)]);
+    }
+
     /// Everything that counts, by key.
     pub fn items(&self) -> impl Iterator<Item = &Item> {
         self.values.values().flatten().map(|(_, item)| item)

@@ -31,6 +31,8 @@ pub struct Operator {
     pub ceilings: Ceilings,
     /// What the operator should know.
     pub warnings: Vec<Failure>,
+    /// airflow.cfg and the environment.
+    pub config: AirflowConfig,
     /// What must not run.
     pub problems: Vec<Failure>,
     /// The feature flag of the profile, where it is off.
@@ -48,28 +50,20 @@ impl Operator {
             Some(path) => AirflowConfig::read(path, environment)?,
             None => AirflowConfig::without_file(environment),
         };
-        Self::of(&config, profile, commands)
-    }
-
-    /// The same of a file that has been read.
-    pub fn of(
-        config: &AirflowConfig,
-        profile: Option<Profile>,
-        commands: Commands,
-    ) -> Result<Self> {
         let mut operator = Self {
             layers: vec![Layer::defaults()],
-            ceilings: Ceilings::read(config, profile)?,
-            warnings: unknown_sections(config),
+            ceilings: Ceilings::read(&config, profile)?,
+            warnings: unknown_sections(&config),
             problems: Vec::new(),
             flag_off: None,
+            config,
         };
         operator.layers.extend(profile.map(Profile::defaults));
-        operator.check_flags(config, profile);
+        operator.check_flags(profile);
         let mut variables = Vec::new();
         let sections = [Some(COMMON_SECTION), profile.map(Profile::section)];
         for section in sections.into_iter().flatten() {
-            let section = operator.section(config, section, commands);
+            let section = operator.section(section, commands);
             operator.layers.push(section.file);
             variables.push(section.variables);
         }
@@ -83,9 +77,9 @@ impl Operator {
     }
 
     /// The feature flags of AIP-46: Airflow's side asks them, and a run by hand does not depend on them.
-    fn check_flags(&mut self, config: &AirflowConfig, profile: Option<Profile>) {
+    fn check_flags(&mut self, profile: Option<Profile>) {
         for flag in RUNTIME_FLAGS {
-            let value = match config.get("core", flag) {
+            let value = match self.config.get("core", flag) {
                 Ok(value) => value,
                 Err(problem) => {
                     self.warnings.push(problem);
@@ -106,10 +100,10 @@ impl Operator {
     }
 
     /// One section with its maps.
-    fn section(&mut self, config: &AirflowConfig, section: &str, commands: Commands) -> Section {
+    fn section(&mut self, section: &str, commands: Commands) -> Section {
         let mut said = Section::default();
         let mut seen = HashSet::new();
-        for (name, value) in config.section(section) {
+        for (name, value) in self.config.section(section) {
             let Some(key) = key_of(&name) else {
                 match value {
                     Ok(value) if value.scope == Scope::Own => self.warnings.push(unknown(&value)),
@@ -122,8 +116,8 @@ impl Operator {
                 continue;
             }
             let value = match commands {
-                Commands::Run => config.get_secret(section, key.name),
-                Commands::Skip => config.get(section, key.name),
+                Commands::Run => self.config.get_secret(section, key.name),
+                Commands::Skip => self.config.get(section, key.name),
             };
             match value {
                 Ok(Some(value)) => said.say(key, texts(key, &value), &value),
@@ -135,7 +129,7 @@ impl Operator {
             let Some(key) = keys::find(map.key) else {
                 continue;
             };
-            for (_, value) in config.section(&format!("{section}{}", map.suffix)) {
+            for (_, value) in self.config.section(&format!("{section}{}", map.suffix)) {
                 match value {
                     // What all sections inherit is meant for none of these.
                     Ok(value) if value.scope == Scope::Own => {

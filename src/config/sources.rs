@@ -3,16 +3,16 @@
 //! Lowest first: defaults, the profile's defaults, `[docker_runtime]` of airflow.cfg with its
 //! environment and label sections, the profile's section with its own, the volume file, variables of
 //! those sections (`AIRFLOW__SECTION__KEY`), the metadata file (within the ceilings), the command
-//! line. Everything below the metadata file is the operator's.
+//! line. Everything below the metadata file is the operator's. The image hook's answer is above all.
 
 use std::path::Path;
 
 use super::airflow_cfg::Environment;
 use super::layer::{Layer, Merged, merge};
-use super::metadata;
 use super::operator::{Commands, Operator};
 use super::profile::Profile;
 use super::yaml::Body;
+use super::{hook, metadata};
 use crate::failure::{Failure, Result};
 
 /// Which sources there are.
@@ -40,8 +40,8 @@ pub struct Collected {
 }
 
 impl Sources<'_> {
-    /// Reads everything; the first thing beyond the ceilings is an error. airflow.cfg is read only
-    /// where a profile or a DAG file asks for it.
+    /// Reads everything; the first thing beyond the ceilings is an error. airflow.cfg is read, and the
+    /// image hook asked, only where a profile or a DAG file asks for it.
     pub fn collect(self) -> Result<Collected> {
         if self.profile.is_none() && self.dag_file.is_none() {
             return Ok(Collected {
@@ -52,16 +52,24 @@ impl Sources<'_> {
             });
         }
         let environment = Environment::of_this_process();
-        let mut operator = Operator::read(self.profile, environment, Commands::Run)?;
+        let operator = Operator::read(self.profile, environment, Commands::Run)?;
         let author = self.dag_file.map(metadata::read_beside).transpose()?;
         let author = author.unwrap_or_default();
-        let mut stacked = stack(&operator, &author, &self.flags);
+        let Stacked {
+            mut collected,
+            refusals,
+        } = stack(&operator, &author, &self.flags);
         let problems = operator.problems.into_iter().chain(author.unknown);
-        if let Some(problem) = problems.chain(stacked.refusals).next() {
+        if let Some(problem) = problems.chain(refusals).next() {
             return Err(problem);
         }
-        stacked.collected.warnings.append(&mut operator.warnings);
-        Ok(stacked.collected)
+        collected.warnings = operator.warnings;
+        hook::decide(
+            &operator.config,
+            &mut collected.merged,
+            &mut collected.warnings,
+        )?;
+        Ok(collected)
     }
 }
 

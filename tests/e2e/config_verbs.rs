@@ -1,19 +1,11 @@
 //! `airtight config`: what a run would be set to, and what is wrong with it.
 
-use std::fs;
-
 use super::support::Host;
 
 /// A host whose airflow.cfg says `config`, and a DAG file with `metadata`; the DAG file's path.
 fn set_up(config: &str, metadata: &str) -> (Host, String) {
     let host = Host::with(&[]);
-    let home = host.path("airflow");
-    fs::create_dir(&home).unwrap();
-    fs::write(home.join("airflow.cfg"), config).unwrap();
-    let dag = host.path("dag.py");
-    fs::write(&dag, "").unwrap();
-    fs::write(host.path("dag.py.metadata.yaml"), metadata).unwrap();
-    let dag = dag.display().to_string();
+    let dag = host.airflow(config, metadata);
     (host, dag)
 }
 

@@ -17,6 +17,7 @@ mod exit_codes;
 mod first;
 mod habits;
 mod help;
+mod hook;
 mod identity;
 mod image_verbs;
 mod images;

@@ -1,7 +1,5 @@
 //! `--profile`: settings from airflow.cfg, and what a DAG's author may change of them.
 
-use std::fs;
-
 use super::support::Host;
 
 const CONFIG: &str = "\
@@ -30,13 +28,7 @@ ALLOWED_IMAGES = busybox:*
 /// A host whose airflow.cfg says `config`, and a DAG file with `metadata`; the DAG file's path.
 fn set_up(config: &str, metadata: &str) -> (Host, String) {
     let host = Host::new();
-    let home = host.path("airflow");
-    fs::create_dir(&home).unwrap();
-    fs::write(home.join("airflow.cfg"), config).unwrap();
-    let dag = host.path("dag.py");
-    fs::write(&dag, "").unwrap();
-    fs::write(host.path("dag.py.metadata.yaml"), metadata).unwrap();
-    let dag = dag.display().to_string();
+    let dag = host.airflow(config, metadata);
     (host, dag)
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::out::{self, Format};
 use super::super::{Globals, settings, warn};
-use crate::config::{Item, Origin, Shape, masked};
+use crate::config::{Item, Shape, masked};
 use crate::failure::Result;
 
 /// The definition of the verb.
@@ -43,7 +43,8 @@ pub fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
             "note: {flag} in [core] of airflow.cfg is empty, so Airflow itself uses none of this; docker switches it on"
         ));
     }
-    let differs = |item: &&Item| !matches.get_flag("diff") || item.origin != Origin::Default;
+    let differs =
+        |item: &&Item| !matches.get_flag("diff") || item.key.default != Some(item.text.as_str());
     let items: Vec<&Item> = merged.items().filter(differs).collect();
     match Format::of(matches) {
         Format::Data(notation) => out::print_data(&json(&items), notation),
@@ -61,7 +62,11 @@ pub fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
 fn json(items: &[&Item]) -> Value {
     let mut all = Map::new();
     for item in items {
-        let value = json!({ "value": masked(item), "origin": item.origin.to_string() });
+        let value = match item.key.shape {
+            Shape::Switch => json!(item.text == "true"),
+            Shape::Text | Shape::List => json!(masked(item)),
+        };
+        let value = json!({ "value": value, "origin": item.origin.to_string() });
         let name = item.key.name.to_owned();
         match (item.key.shape, all.entry(name).or_insert_with(|| json!([]))) {
             (Shape::List, Value::Array(list)) => list.push(value),

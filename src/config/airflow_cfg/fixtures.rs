@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value as Json};
 
+use super::super::words;
 use super::*;
 
 mod airflow;

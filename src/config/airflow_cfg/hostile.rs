@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::words;
 use super::*;
 
 /// Reads everything there is in a file; what comes out of it does not matter here.

@@ -32,7 +32,6 @@ mod problem;
 mod python;
 mod reader;
 mod value;
-mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,11 +64,15 @@ impl AirflowConfig {
     }
 
     fn in_home(environment: &Environment) -> Result<PathBuf> {
-        let home = match path_in("AIRFLOW_HOME", environment)? {
-            Some(home) => home,
-            None => expanded("~/airflow", "~", environment)?,
-        };
-        Ok(home.join("airflow.cfg"))
+        Ok(Self::home(environment)?.join("airflow.cfg"))
+    }
+
+    /// `AIRFLOW_HOME`, else `~/airflow`.
+    pub fn home(environment: &Environment) -> Result<PathBuf> {
+        match path_in("AIRFLOW_HOME", environment)? {
+            Some(home) => Ok(home),
+            None => expanded("~/airflow", "~", environment),
+        }
     }
 
     /// Reads the file.
@@ -109,6 +112,11 @@ impl AirflowConfig {
     /// The file; empty without one.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The environment on top of it.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// A line of the file.

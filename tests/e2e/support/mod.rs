@@ -1,5 +1,6 @@
 //! What every test needs.
 
+mod airflow;
 pub mod containerd;
 pub mod ledger;
 mod output;
