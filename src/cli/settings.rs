@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::Globals;
 use crate::config::settings::Surroundings;
+use crate::config::values::truth;
 use crate::config::{
     Collected, Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys,
 };
@@ -89,7 +90,7 @@ fn flag(key: &'static Key) -> Arg {
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true")
-            .value_parser(on_or_off)
+            .value_parser(truth)
             .value_name("BOOL"),
         Shape::Text => arg
             .action(ArgAction::Set)
@@ -99,15 +100,6 @@ fn flag(key: &'static Key) -> Arg {
             .action(ArgAction::Append)
             .value_name(key.value)
             .allow_hyphen_values(true),
-    }
-}
-
-/// docker's spellings of true and false, and those of `config`.
-fn on_or_off(text: &str) -> Result<bool, &'static str> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "t" | "1" | "yes" | "on" => Ok(true),
-        "false" | "f" | "0" | "no" | "off" => Ok(false),
-        _ => Err("true or false is needed"),
     }
 }
 

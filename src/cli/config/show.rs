@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::out::{self, Format};
 use super::super::{Globals, settings, warn};
+use crate::config::values::truth;
 use crate::config::{Item, Shape, masked};
 use crate::failure::Result;
 
@@ -63,7 +64,7 @@ fn json(items: &[&Item]) -> Value {
     let mut all = Map::new();
     for item in items {
         let value = match item.key.shape {
-            Shape::Switch => json!(item.text == "true"),
+            Shape::Switch => json!(truth(&item.text).unwrap_or_default()),
             Shape::Text | Shape::List => json!(masked(item)),
         };
         let value = json!({ "value": value, "origin": item.origin.to_string() });

@@ -23,7 +23,7 @@ use super::layer::{Item, Layer, Merged, Said};
 use super::nearest;
 use super::pattern::matches;
 use super::profile::Profile;
-use super::values::{MountSource, SecurityOption, parse_mount, parse_volume};
+use super::values::{MountSource, SecurityOption, parse_mount, parse_volume, truth};
 use crate::failure::{Failure, Result};
 use crate::image::Wanted;
 use crate::spec::base::Base;
@@ -114,10 +114,8 @@ impl Ceilings {
 
     fn check_value(&self, item: &Item) -> Result<()> {
         let text = item.text.trim();
-        let on = !matches!(
-            text.to_ascii_lowercase().as_str(),
-            "false" | "f" | "0" | "no" | "off"
-        );
+        // What is neither is refused when it is parsed.
+        let on = truth(text) != Ok(false);
         let fine = match item.key.author {
             Author::Free | Author::Image | Author::User => true,
             Author::Consent => false,

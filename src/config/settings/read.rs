@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::str::FromStr;
 
 use super::super::layer::{Item, Merged};
-use super::super::values::Invalid;
+use super::super::values::{Invalid, truth};
 use crate::failure::{Failure, Result};
 
 pub(super) fn parse<T: FromStr>(item: &Item) -> Result<T>
@@ -64,14 +64,10 @@ pub(super) fn missing(name: &str) -> Failure {
 }
 
 pub(super) fn switch(merged: &Merged, name: &str) -> Result<bool> {
-    let Some(item) = merged.one(name) else {
-        return Ok(false);
-    };
-    match item.text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(item.refuse("true or false is needed")),
-    }
+    let item = merged.one(name);
+    item.map_or(Ok(false), |item| {
+        truth(&item.text).map_err(|why| item.refuse(why))
+    })
 }
 
 pub(super) fn list<T>(

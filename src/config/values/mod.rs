@@ -33,6 +33,15 @@ impl Invalid {
     }
 }
 
+/// A switch in docker's, Airflow's and YAML 1.1's spellings, whatever their case.
+pub fn truth(text: &str) -> Result<bool, Invalid> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "t" | "1" | "yes" | "on" => Ok(true),
+        "false" | "f" | "0" | "no" | "off" => Ok(false),
+        _ => Err(Invalid::new("true or false is needed")),
+    }
+}
+
 /// Splits `NAME=VALUE`; `None` for the value where there is no `=`.
 fn split_pair(text: &str) -> (&str, Option<&str>) {
     match text.split_once('=') {
