@@ -210,19 +210,12 @@ impl Question<'_> {
 
 /// The last lines of what was said.
 fn end_of(said: &[u8]) -> String {
-    let text = String::from_utf8_lossy(said);
-    let text = text.trim_end();
-    let Some(surplus) = text
-        .len()
-        .checked_sub(MAX_SAID)
-        .filter(|surplus| *surplus > 0)
-    else {
-        return text.to_owned();
+    let end = said.trim_ascii_end();
+    let Some((_, last)) = end.split_last_chunk::<MAX_SAID>() else {
+        return String::from_utf8_lossy(end).into_owned();
     };
-    let end = text
-        .get(text.ceil_char_boundary(surplus)..)
-        .unwrap_or_default();
-    let lines = end.split_once('\n').map_or(end, |(_, lines)| lines);
+    let text = String::from_utf8_lossy(last);
+    let lines = text.split_once('\n').map_or(&*text, |(_, lines)| lines);
     format!("…\n{lines}")
 }
 

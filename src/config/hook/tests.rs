@@ -215,6 +215,20 @@ fn what_all_does_not_name_is_not_defined() {
 }
 
 #[test]
+fn a_module_that_imports_airflow_is_loaded_in_airflow_s_order() {
+    let mut operator = Operator::with(&format!(
+        "__all__ = ['get_docker_runtime_image']\nfrom airflow import conf\n{ANSWER}"
+    ));
+    // As airflow/settings.py does while it is imported.
+    operator.write(
+        "lib/airflow/__init__.py",
+        "conf = 1\nimport airflow_local_settings as m\nfor name in m.__all__: getattr(m, name)\n",
+    );
+    operator.set("PYTHONPATH", operator.path("lib").display().to_string());
+    assert_eq!(operator.image("a:1").unwrap(), "a:1-ours");
+}
+
+#[test]
 fn a_star_import_may_define_it_elsewhere() {
     let operator = Operator::with("from company_settings import *\n");
     operator.write("plugins/company_settings.py", ANSWER);
