@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::support::{Host, Run, processes, runs};
+use super::support::{Host, Run, bomb, processes, runs};
 
 /// A payload for busybox's shell: says `ready` when `script` has set it up, and waits.
 fn waiting(script: &str) -> String {
@@ -13,14 +13,16 @@ fn waiting(script: &str) -> String {
 
 /// Runs `script` with `args` until it is ready.
 fn start(host: &Host, args: &[&str], script: &str) -> Run {
+    start_command(
+        host,
+        &[args, &["busybox:test", "sh", "-c", script]].concat(),
+    )
+}
+
+/// `airtight run ARGS`, until it is ready.
+fn start_command(host: &Host, args: &[&str]) -> Run {
     let path = host.path("verdict.json");
-    let path = path.to_str().unwrap();
-    let args = [
-        &["run", "--verdict", path],
-        args,
-        &["busybox:test", "sh", "-c", script],
-    ]
-    .concat();
+    let args = [&["run", "--verdict", path.to_str().unwrap()], args].concat();
     Run::ready(&mut host.command(&args))
 }
 
@@ -158,13 +160,9 @@ fn a_daemon_that_holds_a_copied_stdout_does_not_hold_airtight() {
 #[test]
 fn a_fork_bomb_under_a_pids_limit_is_gone_after_stop_timeout() {
     let host = Host::new();
-    // An interactive shell goes on when it cannot fork. Five processes are there from the start.
-    let bomb = "trap '' TERM; (yes '(sleep 0.2 & sleep 0.3 &) &' | sh -i >/dev/null 2>&1) & echo ready; exec sleep 1000";
-    let args = ["--pids-limit", "32", "--stop-timeout", "0"];
-    let run = start(&host, &args, bomb);
-    processes::until("the bomb goes off", || {
-        processes::below(&host.subpath()).len() > 5
-    });
+    let args = [&["--stop-timeout", "0"], &bomb::ARGS[..]].concat();
+    let run = start_command(&host, &args);
+    bomb::wait(&host);
     run.signal(Signal::SIGTERM);
     let (code, cause) = end(&host, run);
     assert_eq!((code, cause.as_str()), (137, "stopped"));

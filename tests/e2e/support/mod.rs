@@ -1,5 +1,6 @@
 //! What every test needs.
 
+pub mod bomb;
 pub mod containerd;
 pub mod ledger;
 mod output;
