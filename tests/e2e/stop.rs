@@ -23,7 +23,7 @@ fn start(host: &Host, args: &[&str], script: &str) -> Run {
 fn start_command(host: &Host, args: &[&str]) -> Run {
     let path = host.path("verdict.json");
     let args = [&["run", "--verdict", path.to_str().unwrap()], args].concat();
-    Run::ready(&mut host.command(&args))
+    Run::ready(&mut runs::hearing(&host.command(&args)))
 }
 
 /// Its exit code and cause, without a word from airtight itself.
@@ -211,6 +211,33 @@ fn other_signals_reach_the_payload_as_they_are() {
         run.signal(Signal::SIGTERM);
         assert_eq!(end(&host, run), stopped(9), "{args:?}");
     }
+}
+
+#[test]
+fn signals_that_our_parent_ignored_reach_neither_airtight_nor_the_payload() {
+    let host = Host::new();
+    // The second is what a shell without job control does for a command with an &.
+    for (parent, ignored) in [
+        ("set -- nohup \"$@\"", &[Signal::SIGHUP][..]),
+        ("trap '' INT QUIT", &[Signal::SIGINT, Signal::SIGQUIT]),
+    ] {
+        let script = waiting("for s in HUP INT QUIT TERM; do trap \"echo $s; exit 9\" $s; done");
+        let airtight = host.command(&["run", "busybox:test", "sh", "-c", &script]);
+        let run = Run::ready(&mut runs::after(parent, &airtight));
+        ignored.iter().for_each(|signal| run.signal(*signal));
+        run.signal(Signal::SIGTERM);
+        let output = run.end();
+        assert_eq!((output.code, output.stdout.as_str()), (9, "TERM\n"));
+    }
+}
+
+#[test]
+fn a_term_that_our_parent_ignored_stops_all_the_same() {
+    let host = Host::new();
+    let airtight = host.command(&["run", "busybox:test", "sh", "-c", &waiting("")]);
+    let run = Run::ready(&mut runs::after("trap '' TERM", &airtight));
+    run.signal(Signal::SIGTERM);
+    assert_eq!(run.end().code, 143);
 }
 
 #[test]
