@@ -111,14 +111,7 @@ async fn live(
     signals: &mut Signals,
     phases: &mut Phases,
 ) -> Result<End> {
-    let launch = Launch {
-        plan: job.plan,
-        image: job.image,
-        client: job.client,
-        state: job.state,
-        record,
-        dir,
-    };
+    let launch = Launch { job, record, dir };
     let process = &job.plan.process;
     let fifos = if process.init {
         None
