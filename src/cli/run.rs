@@ -30,7 +30,7 @@ Examples:
   airtight run --verdict out.json --verbose IMAGE COMMAND
   tar c data | airtight run -i IMAGE wc -c
 
-Signals: TERM begins a stop (--stop-signal, and SIGKILL after --stop-timeout). INT, HUP, QUIT, USR1, USR2 and ALRM go to the payload as they are; the third INT kills. SIGKILL of airtight kills everything inside.
+Signals: TERM begins a stop (--stop-signal, and SIGKILL after --stop-timeout). INT, HUP, QUIT, USR1, USR2 and ALRM go to the payload as they are; the third INT kills. HUP, INT and QUIT stay ignored where airtight was started so (nohup, & in a script). SIGKILL of airtight kills everything inside.
 
 stdout carries the payload's bytes and nothing else. Pipes and sockets are handed to the payload as they are; terminals and files are copied to, unless --pass-fd 1 (or 0, 2) hands over the file itself.
 

@@ -34,7 +34,7 @@ pub enum PayloadEnd {
     StartFailed(StartFailure),
     /// The shim waited for the first process; 128 and the number for a signal.
     TaskStatus(u32),
-    /// The task vanished.
+    /// The task vanished, or the leash broke in a way that tells nothing.
     Lost(String),
     /// Nobody says anything.
     Unknown(String),

@@ -18,18 +18,19 @@ use containerd_client::types::Mount;
 use oci_spec::runtime::Spec;
 use prost_types::Any;
 
+use super::Job;
 use super::record::Record;
 use super::rootfs::{self, Question};
 use super::runc::Options;
-use super::state::{RunDir, State};
+use super::state::RunDir;
 use super::verdict::Phases;
 use crate::cgroup::{Group, Hierarchies, Subpath};
 use crate::containerd::Client;
 use crate::failure::{Context, Kind, Result};
 use crate::id::ContainerId;
-use crate::image::{self, Image};
+use crate::image;
 use crate::leash::{self, Listener};
-use crate::plan::{MountKind, Plan};
+use crate::plan::MountKind;
 use crate::spec::{self, Places};
 
 /// The label that tells our containers and snapshots from others, and a boot from the next.
@@ -44,10 +45,7 @@ const SPEC_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 #[derive(Clone, Copy)]
 #[allow(missing_docs, reason = "each type says what it is")]
 pub struct Launch<'a> {
-    pub plan: &'a Plan,
-    pub image: &'a Image,
-    pub client: &'a Client,
-    pub state: &'a State,
+    pub job: Job<'a>,
     pub record: &'a Record,
     pub dir: &'a RunDir,
 }
@@ -65,7 +63,12 @@ impl Launch<'_> {
     /// Makes everything up to the task.
     pub async fn create(self, stdio: &TaskStdio, phases: &mut Phases) -> Result<Created> {
         self.write_files()?;
-        image::ensure_unpacked(self.client, self.image, &self.plan.image.snapshotter).await?;
+        image::ensure_unpacked(
+            self.job.client,
+            self.job.image,
+            &self.job.plan.image.snapshotter,
+        )
+        .await?;
         let mounts = self.prepare_snapshot().await?;
         phases.lap("snapshot");
         let spec = self.spec(&mounts).await?;
@@ -81,25 +84,26 @@ impl Launch<'_> {
 
     /// Lets the container's first process run.
     pub async fn start(self) -> Result<()> {
-        let id = self.plan.id.as_str();
+        let id = self.job.plan.id.as_str();
         let request = StartRequest {
             container_id: id.to_owned(),
             exec_id: String::new(),
         };
-        let mut tasks = self.client.tasks();
-        self.client
+        let mut tasks = self.job.client.tasks();
+        self.job
+            .client
             .call(("start task", id), request, |request| tasks.start(request))
             .await?;
         Ok(())
     }
 
     fn places(&self) -> Places {
-        self.state.places(&self.plan.id)
+        self.job.state.places(&self.job.plan.id)
     }
 
     fn write_files(&self) -> Result<()> {
-        spec::write_files(self.plan, &self.places())?;
-        if self.plan.process.init {
+        spec::write_files(self.job.plan, &self.places())?;
+        if self.job.plan.process.init {
             let inside = self.dir.path().join("inside");
             // Whatever the umask: the init may run as any uid.
             fs::create_dir(&inside)
@@ -111,19 +115,20 @@ impl Launch<'_> {
     }
 
     async fn prepare_snapshot(&self) -> Result<Vec<Mount>> {
-        let key = self.plan.id.as_str();
+        let key = self.job.plan.id.as_str();
         let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
         let request = PrepareSnapshotRequest {
-            snapshotter: self.plan.image.snapshotter.clone(),
+            snapshotter: self.job.plan.image.snapshotter.clone(),
             key: key.to_owned(),
-            parent: self.plan.image.chain_id.clone(),
+            parent: self.job.plan.image.chain_id.clone(),
             labels: HashMap::from([
                 (ROOT_LABEL.to_owned(), now),
                 (BOOT_LABEL.to_owned(), self.record.boot_id.clone()),
             ]),
         };
-        let mut snapshots = self.client.snapshots();
+        let mut snapshots = self.job.client.snapshots();
         let prepared = self
+            .job
             .client
             .call(("prepare snapshot", key), request, |request| {
                 snapshots.prepare(request)
@@ -137,6 +142,7 @@ impl Launch<'_> {
         let at = self.dir.path().join("rootfs");
         fs::create_dir(&at).or_fail(Kind::Host, || format!("cannot make {}", at.display()))?;
         let volumes = self
+            .job
             .plan
             .mounts
             .iter()
@@ -147,45 +153,46 @@ impl Launch<'_> {
         let question = Question {
             mounts: mounts.to_vec(),
             at,
-            user: self.plan.process.user.clone(),
-            group_add: self.plan.process.group_add.clone(),
+            user: self.job.plan.process.user.clone(),
+            group_add: self.job.plan.process.group_add.clone(),
             copies: volumes.collect(),
         };
         let user = rootfs::look_into(question).await?;
         // The shim mounts the root file system there, below its own directory.
-        spec::document(self.plan, &user, &places, Path::new("rootfs"))
+        spec::document(self.job.plan, &user, &places, Path::new("rootfs"))
     }
 
     async fn create_container(&self, spec: &Spec) -> Result<()> {
-        let id = self.plan.id.as_str();
+        let id = self.job.plan.id.as_str();
         let spec = serde_json::to_vec(spec).or_fail(Kind::Host, || "cannot write the OCI spec")?;
         let options = Options {
-            binary_name: self.plan.runtime.binary.clone().unwrap_or_default(),
-            systemd_cgroup: matches!(self.plan.cgroup.subpath, Subpath::Systemd { .. }),
+            binary_name: self.job.plan.runtime.binary.clone().unwrap_or_default(),
+            systemd_cgroup: matches!(self.job.plan.cgroup.subpath, Subpath::Systemd { .. }),
         };
-        let mut labels: HashMap<_, _> = self.plan.labels.clone().into_iter().collect();
+        let mut labels: HashMap<_, _> = self.job.plan.labels.clone().into_iter().collect();
         labels.insert(BOOT_LABEL.to_owned(), self.record.boot_id.clone());
         let container = Container {
             id: id.to_owned(),
-            image: self.plan.image.name.clone(),
+            image: self.job.plan.image.name.clone(),
             labels,
             runtime: Some(Runtime {
-                name: self.plan.runtime.name.clone(),
+                name: self.job.plan.runtime.name.clone(),
                 options: Some(options.to_any()),
             }),
             spec: Some(Any {
                 type_url: SPEC_URL.to_owned(),
                 value: spec,
             }),
-            snapshotter: self.plan.image.snapshotter.clone(),
+            snapshotter: self.job.plan.image.snapshotter.clone(),
             snapshot_key: id.to_owned(),
             ..Container::default()
         };
         let request = CreateContainerRequest {
             container: Some(container),
         };
-        let mut containers = self.client.containers();
-        self.client
+        let mut containers = self.job.client.containers();
+        self.job
+            .client
             .call(("create container", id), request, |request| {
                 containers.create(request)
             })
@@ -194,20 +201,21 @@ impl Launch<'_> {
     }
 
     fn create_cgroup(&self) -> Result<()> {
-        let cgroup = &self.plan.cgroup;
+        let cgroup = &self.job.plan.cgroup;
         let hierarchies = Hierarchies::detect(&cgroup.mount_path)?;
         Group::create(
             &hierarchies,
             &cgroup.subpath,
-            &self.plan.id,
-            &self.state.cgroup_parents(),
+            &self.job.plan.id,
+            &self.job.state.cgroup_parents(),
         )?;
         Ok(())
     }
 
     fn listen(&self) -> Result<Option<Listener>> {
         let path = self.dir.path().join("inside").join("leash");
-        self.plan
+        self.job
+            .plan
             .process
             .init
             .then(|| Listener::bind(&path))
@@ -215,7 +223,7 @@ impl Launch<'_> {
     }
 
     async fn create_task(&self, rootfs: Vec<Mount>, stdio: &TaskStdio) -> Result<u32> {
-        let id = self.plan.id.as_str();
+        let id = self.job.plan.id.as_str();
         let request = CreateTaskRequest {
             container_id: id.to_owned(),
             rootfs,
@@ -225,8 +233,9 @@ impl Launch<'_> {
             terminal: stdio.terminal,
             ..CreateTaskRequest::default()
         };
-        let mut tasks = self.client.tasks();
+        let mut tasks = self.job.client.tasks();
         let created = self
+            .job
             .client
             .call(("create task", id), request, |request| {
                 tasks.create(request)
@@ -234,7 +243,7 @@ impl Launch<'_> {
             .await;
         created
             .map(|response| response.pid)
-            .map_err(|why| super::runc::explain(why, self.plan))
+            .map_err(|why| super::runc::explain(why, self.job.plan))
     }
 }
 

@@ -25,6 +25,7 @@ mod wait;
 
 use std::process;
 
+use tokio::sync::oneshot::Receiver;
 use tokio::time::Instant;
 
 use self::early::{Early, Step};
@@ -110,14 +111,7 @@ async fn live(
     signals: &mut Signals,
     phases: &mut Phases,
 ) -> Result<End> {
-    let launch = Launch {
-        plan: job.plan,
-        image: job.image,
-        client: job.client,
-        state: job.state,
-        record,
-        dir,
-    };
+    let launch = Launch { job, record, dir };
     let process = &job.plan.process;
     let fifos = if process.init {
         None
@@ -154,13 +148,13 @@ async fn live(
             let made = Terminal::of_task(job.client, &job.plan.id, process.interactive)?;
             terminal = Some(made);
         }
+        // From the start on nothing may fail here: the payload runs.
+        let stdin = fifos.as_ref().map(Fifos::feed).transpose()?.flatten();
         launch.start().await?;
         phases.lap("start");
         terminal.iter().for_each(Terminal::resize);
-        if let Some(fifos) = fifos {
-            close_stdin_at_its_end(job, &fifos)?;
-            output = fifos.output;
-        }
+        close_stdin_at_its_end(job, stdin);
+        output = fifos.map(|fifos| fifos.output).unwrap_or_default();
         None
     };
     let supervisor = Supervisor {
@@ -173,7 +167,7 @@ async fn live(
         interactive: process.interactive,
         output,
     };
-    supervisor.watch(task, phases).await
+    Ok(supervisor.watch(task, phases).await)
 }
 
 /// Starts the init and waits for its call.
@@ -220,17 +214,15 @@ fn hand_over(job: Job<'_>, leash: &Leash) -> Result<Vec<stdio::Copy>> {
 }
 
 /// Tells the shim when our stdin has ended; it holds the FIFO open itself.
-fn close_stdin_at_its_end(job: Job<'_>, fifos: &Fifos) -> Result<()> {
-    if let Some(ended) = fifos.feed()? {
-        let (client, id) = (job.client.clone(), job.plan.id.clone());
-        tokio::spawn(async move {
-            if ended.await.is_ok() {
-                // A task that has ended needs no such call.
-                let _ = launch::close_stdin(&client, &id).await;
-            }
-        });
-    }
-    Ok(())
+fn close_stdin_at_its_end(job: Job<'_>, stdin: Option<Receiver<()>>) {
+    let Some(ended) = stdin else { return };
+    let (client, id) = (job.client.clone(), job.plan.id.clone());
+    tokio::spawn(async move {
+        if ended.await.is_ok() {
+            // A task that has ended needs no such call.
+            let _ = launch::close_stdin(&client, &id).await;
+        }
+    });
 }
 
 fn init_failed(end: &wait::TaskEnd) -> Failure {

@@ -1,10 +1,10 @@
 //! Signals sent to airtight, which mean the payload.
 
 use nix::libc;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::failure::{Context, Kind, Result};
+use crate::signals;
 
 /// Handed on to the payload as they are, but for TERM, which begins a stop, and WINCH, which is ours.
 /// The rest keep their meaning for airtight itself: job control (TSTP, CONT …) stops and continues
@@ -28,12 +28,13 @@ const ENDS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT
 pub struct Signals(UnboundedReceiver<i32>);
 
 impl Signals {
-    /// From now on they no longer end airtight.
+    /// From now on they no longer end airtight. Those that our parent ignored stay ignored.
     pub fn listen() -> Result<Self> {
         let (sender, receiver) = unbounded_channel();
         for number in LISTENED {
-            let mut stream = signal(SignalKind::from_raw(number))
+            let heard = signals::listen(number)
                 .or_fail(Kind::Host, || format!("cannot handle signal {number}"))?;
+            let Some(mut stream) = heard else { continue };
             let sender = sender.clone();
             tokio::spawn(async move {
                 while stream.recv().await.is_some() {

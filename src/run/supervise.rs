@@ -52,36 +52,53 @@ pub struct Supervisor<'a> {
 
 impl Supervisor<'_> {
     /// Returns when everything inside has ended, or cannot be ended.
-    pub async fn watch(mut self, mut task: WaitForTask, phases: &mut Phases) -> Result<End> {
+    pub async fn watch(mut self, task: WaitForTask, phases: &mut Phases) -> End {
         let mut now = Progress::of(match self.leash {
             Some(_) => Payload::Starting(Vec::new()),
             None => Payload::Running,
         });
         now.terminal = self.terminal.take();
-        let outcome = loop {
-            tokio::select! {
-                biased;
-                event = next_event(&mut self.leash) => self.on_event(event?, &mut now, phases).await?,
-                end = &mut task => break self.after_task(end, &mut now).await?,
-                number = self.signals.next() => self.on_signal(number, &mut now),
-                () = at(now.rung.deadline()) => {
-                    if self.step_down(&mut now).await {
-                        break PayloadEnd::Unknown("containerd does not report the task's end".into());
-                    }
-                }
-                () = at(self.time_limit.filter(|_| now.can_be_asked())) => self.ask(Asked::Timeout, &mut now),
-                () = self.output.reader_gone.notified() => self.on_unread(&mut now),
+        let seen = match self.until_end(task, &mut now, phases).await {
+            Ok(seen) => seen,
+            // The payload may have run: whoever reads the verdict must not take it for one that did not.
+            Err(failure) => {
+                self.first.kill_tree().await;
+                PayloadEnd::Lost(failure.to_string())
             }
         };
         phases.lap("run");
         self.finish_output(now.asked.is_some()).await;
-        Ok(End {
+        End {
             payload: match now.payload {
                 Payload::Ended(end) => end,
-                Payload::Starting(_) | Payload::Running => outcome,
+                Payload::Starting(_) | Payload::Running => seen,
             },
             asked: now.asked,
-        })
+        }
+    }
+
+    /// What was seen of the end; an error when the leash cannot be used any more.
+    async fn until_end(
+        &mut self,
+        mut task: WaitForTask,
+        now: &mut Progress,
+        phases: &mut Phases,
+    ) -> Result<PayloadEnd> {
+        loop {
+            tokio::select! {
+                biased;
+                event = next_event(&mut self.leash) => self.on_event(event?, now, phases).await?,
+                end = &mut task => return self.after_task(end, now).await,
+                number = self.signals.next() => self.on_signal(number, now),
+                () = at(now.rung.deadline()) => {
+                    if self.step_down(now).await {
+                        return Ok(PayloadEnd::Unknown("containerd does not report the task's end".into()));
+                    }
+                }
+                () = at(self.time_limit.filter(|_| now.can_be_asked())) => self.ask(Asked::Timeout, now),
+                () = self.output.reader_gone.notified() => self.on_unread(now),
+            }
+        }
     }
 
     async fn on_event(

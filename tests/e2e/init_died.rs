@@ -1,6 +1,12 @@
-//! The container's first process is killed by a stranger: airtight notices, cleans and says so.
+//! The container's first process is killed by a stranger, or its leash is: airtight notices, cleans
+//! and says so.
+
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::signal::Signal;
+use nix::sys::socket::{MsgFlags, send};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::support::{Host, Run, processes, runs};
 
@@ -63,4 +69,40 @@ fn a_task_killed_through_containerd_is_a_killed_run() {
         assert_eq!(run.end().code, 137, "{init}");
         host.assert_clean();
     }
+}
+
+#[test]
+fn a_run_whose_leash_carries_nonsense_is_lost_and_not_said_never_to_have_started() {
+    let host = Host::new();
+    let path = host.path("verdict.json");
+    let args = ["run", "--verdict", path.to_str().unwrap(), "busybox:test"];
+    let args = [&args[..], &["sh", "-c", "echo ready; exec sleep 1000"]].concat();
+    let run = Run::ready(&mut host.command(&args));
+    let init = processes::below(&host.subpath())
+        .into_iter()
+        .find(|pid| processes::name(*pid) == "airtight-init");
+    let leash = socket_of(init.unwrap());
+    send(leash.as_raw_fd(), b"nonsense", MsgFlags::empty()).unwrap();
+    drop(leash);
+    let output = run.end();
+    assert!(
+        output.stderr.contains("lost: cannot read what init says"),
+        "{output:?}"
+    );
+    let verdict = runs::verdict(&path);
+    assert_eq!((output.code, &verdict["cause"]), (125, &"lost".into()));
+    host.assert_clean();
+}
+
+/// The only socket of process `pid`, opened for us too (pidfd_getfd(2)).
+fn socket_of(pid: i32) -> OwnedFd {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let mut sockets = descriptors.filter(|descriptor| {
+        fs::read_link(descriptor.path())
+            .is_ok_and(|link| link.to_string_lossy().starts_with("socket:["))
+    });
+    let number = sockets.next().unwrap().file_name();
+    let number = number.to_str().unwrap().parse().unwrap();
+    let process = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
+    pidfd_getfd(process, number, PidfdGetfdFlags::empty()).unwrap()
 }

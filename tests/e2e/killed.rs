@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::support::{Host, Run, processes, runs};
+use super::support::{Host, Run, bomb, processes, runs};
 
 /// Several processes that no signal but SIGKILL ends, one of them stopped.
 const STUBBORN: &str = "trap '' TERM HUP INT PIPE
@@ -54,24 +54,10 @@ fn everything_inside_dies_with_airtight() {
 #[test]
 fn a_fork_bomb_dies_with_airtight() {
     let host = Host::new();
-    // An interactive shell goes on when it cannot fork. Five processes are there from the start.
-    let bomb = "trap '' TERM; (yes '(sleep 0.2 & sleep 0.3 &) &' | sh -i >/dev/null 2>&1) & echo ready; exec sleep 1000";
     for pid in ["private", "host"] {
-        let args = [
-            "run",
-            "--pid",
-            pid,
-            "--pids-limit",
-            "32",
-            "busybox:test",
-            "sh",
-            "-c",
-            bomb,
-        ];
+        let args = [&["run", "--pid", pid], &bomb::ARGS[..]].concat();
         let airtight = Run::ready(&mut host.command(&args));
-        processes::until("the bomb goes off", || {
-            processes::below(&host.subpath()).len() > 5
-        });
+        bomb::wait(&host);
         airtight.destroy();
         if pid == "private" {
             gone(&host);

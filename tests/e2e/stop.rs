@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::support::{Host, Run, processes, runs};
+use super::support::{Host, Run, bomb, processes, runs};
 
 /// A payload for busybox's shell: says `ready` when `script` has set it up, and waits.
 fn waiting(script: &str) -> String {
@@ -13,15 +13,17 @@ fn waiting(script: &str) -> String {
 
 /// Runs `script` with `args` until it is ready.
 fn start(host: &Host, args: &[&str], script: &str) -> Run {
+    start_command(
+        host,
+        &[args, &["busybox:test", "sh", "-c", script]].concat(),
+    )
+}
+
+/// `airtight run ARGS`, until it is ready.
+fn start_command(host: &Host, args: &[&str]) -> Run {
     let path = host.path("verdict.json");
-    let path = path.to_str().unwrap();
-    let args = [
-        &["run", "--verdict", path],
-        args,
-        &["busybox:test", "sh", "-c", script],
-    ]
-    .concat();
-    Run::ready(&mut host.command(&args))
+    let args = [&["run", "--verdict", path.to_str().unwrap()], args].concat();
+    Run::ready(&mut runs::hearing(&host.command(&args)))
 }
 
 /// Its exit code and cause, without a word from airtight itself.
@@ -158,13 +160,9 @@ fn a_daemon_that_holds_a_copied_stdout_does_not_hold_airtight() {
 #[test]
 fn a_fork_bomb_under_a_pids_limit_is_gone_after_stop_timeout() {
     let host = Host::new();
-    // An interactive shell goes on when it cannot fork. Five processes are there from the start.
-    let bomb = "trap '' TERM; (yes '(sleep 0.2 & sleep 0.3 &) &' | sh -i >/dev/null 2>&1) & echo ready; exec sleep 1000";
-    let args = ["--pids-limit", "32", "--stop-timeout", "0"];
-    let run = start(&host, &args, bomb);
-    processes::until("the bomb goes off", || {
-        processes::below(&host.subpath()).len() > 5
-    });
+    let args = [&["--stop-timeout", "0"], &bomb::ARGS[..]].concat();
+    let run = start_command(&host, &args);
+    bomb::wait(&host);
     run.signal(Signal::SIGTERM);
     let (code, cause) = end(&host, run);
     assert_eq!((code, cause.as_str()), (137, "stopped"));
@@ -213,6 +211,33 @@ fn other_signals_reach_the_payload_as_they_are() {
         run.signal(Signal::SIGTERM);
         assert_eq!(end(&host, run), stopped(9), "{args:?}");
     }
+}
+
+#[test]
+fn signals_that_our_parent_ignored_reach_neither_airtight_nor_the_payload() {
+    let host = Host::new();
+    // The second is what a shell without job control does for a command with an &.
+    for (parent, ignored) in [
+        ("set -- nohup \"$@\"", &[Signal::SIGHUP][..]),
+        ("trap '' INT QUIT", &[Signal::SIGINT, Signal::SIGQUIT]),
+    ] {
+        let script = waiting("for s in HUP INT QUIT TERM; do trap \"echo $s; exit 9\" $s; done");
+        let airtight = host.command(&["run", "busybox:test", "sh", "-c", &script]);
+        let run = Run::ready(&mut runs::after(parent, &airtight));
+        ignored.iter().for_each(|signal| run.signal(*signal));
+        run.signal(Signal::SIGTERM);
+        let output = run.end();
+        assert_eq!((output.code, output.stdout.as_str()), (9, "TERM\n"));
+    }
+}
+
+#[test]
+fn a_term_that_our_parent_ignored_stops_all_the_same() {
+    let host = Host::new();
+    let airtight = host.command(&["run", "busybox:test", "sh", "-c", &waiting("")]);
+    let run = Run::ready(&mut runs::after("trap '' TERM", &airtight));
+    run.signal(Signal::SIGTERM);
+    assert_eq!(run.end().code, 143);
 }
 
 #[test]

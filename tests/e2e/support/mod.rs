@@ -1,6 +1,7 @@
 //! What every test needs.
 
 mod airflow;
+pub mod bomb;
 pub mod containerd;
 pub mod ledger;
 mod output;

@@ -186,10 +186,18 @@ pub fn after(script: &str, command: &Command) -> Command {
         .arg(command.get_program())
         .args(command.get_args());
     for (name, value) in command.get_envs() {
-        shell.env(name, value.unwrap_or_default());
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
     }
     shell.stdin(Stdio::null());
     shell
+}
+
+/// `command` with no signal ignored, though the tests themselves be run by nohup(1).
+pub fn hearing(command: &Command) -> Command {
+    after("set -- env --default-signal=HUP,INT,QUIT \"$@\"", command)
 }
 
 /// What airtight wrote with `--verdict`.

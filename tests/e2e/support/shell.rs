@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use super::{Host, Output};
+use super::{Host, Output, runs};
 
 impl Host {
     /// What `script` prints, run by the shell of `busybox:test` with `flags`.
@@ -25,20 +25,7 @@ impl Host {
 
     /// `airtight ARGS` started by a shell after it did `setup`, such as opening descriptors.
     pub fn after(&self, setup: &str, args: &[&str]) -> Output {
-        let airtight = self.command(args);
-        let mut shell = Command::new("/bin/sh");
-        shell
-            .args(["-c", &format!("{setup}; exec \"$@\""), "sh"])
-            .arg(airtight.get_program())
-            .args(airtight.get_args())
-            .stdin(Stdio::null());
-        for (name, value) in airtight.get_envs() {
-            match value {
-                Some(value) => shell.env(name, value),
-                None => shell.env_remove(name),
-            };
-        }
-        Output::of(&mut shell)
+        Output::of(&mut runs::after(setup, &self.command(args)))
     }
 }
 

@@ -44,14 +44,8 @@ impl Session {
     pub fn start(command: &Command, rows: u16, columns: u16) -> Self {
         let (master, slave) = pair();
         tcsetwinsize(&master, size(rows, columns)).unwrap();
-        let mut leader = Command::new("setsid");
-        leader
-            .args(["--ctty", "--wait"])
-            .arg(command.get_program())
-            .args(command.get_args());
-        for (name, value) in command.get_envs() {
-            leader.env(name, value.unwrap_or_default());
-        }
+        let leader = runs::after("set -- setsid --ctty --wait \"$@\"", command);
+        let mut leader = runs::hearing(&leader);
         let copy = || slave.try_clone().unwrap();
         let child = leader.stdin(copy()).stdout(copy()).stderr(copy()).spawn();
         Self {
