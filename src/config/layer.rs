@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::ceilings;
 use super::identity::{Identity, identity};
-use super::keys::{KEYS, Key, Merge};
+use super::keys::{Author, KEYS, Key, Merge};
 use super::profile::Profile;
 use crate::failure::{Failure, Place};
 
@@ -166,6 +166,13 @@ impl Layer {
             text: name,
             origin,
         }));
+    }
+
+    /// Whether it says anything of the image.
+    pub fn names_image(&self) -> bool {
+        let names =
+            |said: &Said| matches!(said, Said::Value(item) if item.key.author == Author::Image);
+        self.said.iter().any(names)
     }
 
     /// Everything it says, in order.

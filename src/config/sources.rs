@@ -86,7 +86,9 @@ pub(super) fn stack(operator: &Operator, author: &Body, flags: &Layer) -> Stacke
     let below = merge(&operator.layers);
     let mut refusals = ceilings.refusals(&author.layer, &below);
     let with_author = merge(operator.layers.iter().chain([&author.layer]));
-    refusals.extend(ceilings.check_image(&with_author).err());
+    if author.layer.names_image() {
+        refusals.extend(ceilings.check_image(&with_author).err());
+    }
     let maxima = ceilings.in_place_of_nothing(&with_author);
     Stacked {
         collected: Collected {

@@ -174,7 +174,10 @@ fn mounts_that_would_hide_or_miss_something() {
             (&["-v", "/a:/b/../c"], &["--volume", "'..'"]),
             (&["-v", "/a:/b:bogus"], &["--volume", "bogus"]),
             (&["-v", "/a:/b:c:d"], &["--volume", "colons", "--mount"]),
-            (&["-v", "/tmp:/x", "-v", "/etc:/x/"], &["--volume", "twice"]),
+            (
+                &["-v", "/tmp:/x", "-v", "/etc:/x/"],
+                &["--volume", "two mounts"],
+            ),
             (&["-v", "/tmp:/x", "--tmpfs", "/x"], &["two mounts", "/x"]),
             (&["-v", &below_file], &["not a directory"]),
             (&["-v", &dangling], &["symbolic link to nothing"]),

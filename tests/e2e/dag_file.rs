@@ -103,7 +103,7 @@ fn a_mistake_in_the_metadata_file_is_shown_with_its_line() {
         ),
         (
             "docker_runtime:\n  image: a\n  memory: x",
-            &["memory (", "yaml:3)"],
+            &["for memory: ", "yaml:3:11: "],
         ),
         (
             "docker_runtime:\n  image: a\n  image: b",
@@ -122,11 +122,11 @@ fn a_mistake_in_the_metadata_file_is_shown_with_its_line() {
         (&format!("{head}  volumes: /a:/b"), &[":3:3", "a list"]),
         (
             &format!("{head}  volumes: [a:/b]"),
-            &["volumes (", "yaml:3)", "absolute"],
+            &["volumes (", "yaml:3:11: ", "absolute"],
         ),
         (
             &format!("{head}  volumes: [/a:/b, /c:/b]"),
-            &["yaml:3)", "twice"],
+            &["yaml:3:11: ", "twice"],
         ),
         (
             &format!("{head}  environments: {{A=B: 1}}"),
@@ -134,11 +134,11 @@ fn a_mistake_in_the_metadata_file_is_shown_with_its_line() {
         ),
         (
             &format!("{head}  environments: [HOME]"),
-            &["environments (", "yaml:3)", "consent"],
+            &["environments (", "yaml:3:11: ", "consent"],
         ),
         (
             &format!("{head}  environments: {{A: \"\\0\"}}"),
-            &["yaml:3)", "NUL"],
+            &["yaml:3:11: ", "NUL"],
         ),
         ("\x7fELF", &[":1:1"]),
     ] {

@@ -78,7 +78,8 @@ fn a_plain_run_and_a_check_do_not_ask() {
     let host = Host::new();
     set_up(&host, BROKEN, "");
     assert_eq!(host.run(&["busybox:test", "echo", "hi"]).ok(), "hi\n");
-    assert_eq!(host.airtight(&["config", "check"]).ok(), "");
+    let checked = host.airtight(&["config", "check"]);
+    assert_eq!((checked.code, checked.stdout.as_str()), (0, ""));
 }
 
 #[test]
