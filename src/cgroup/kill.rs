@@ -13,14 +13,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open, pidfd_send_signal,
-};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use super::controls::{Freezer, Frozen};
 use super::tree::{self, Inhabitants};
 use super::{Group, Version, wait};
 use crate::failure::{Context, Failure, Kind, Result};
+use crate::leash::pidfd;
 
 /// How long one round waits for all to stand still: a process in an uninterruptible call may take
 /// longer, and is then signalled as it is.
@@ -76,7 +75,7 @@ impl Group {
     fn signal_everybody(&self) -> Result<()> {
         let listed: Vec<_> = self.inhabitants()?.pids.into_iter().collect();
         for some in listed.chunks(HANDLES) {
-            let handles: Vec<_> = some.iter().map(|pid| (pid, open(*pid))).collect();
+            let handles: Vec<_> = some.iter().map(|pid| (pid, pidfd::open(*pid))).collect();
             let still = self.inhabitants()?.pids;
             for (pid, handle) in handles {
                 if still.contains(pid) {
@@ -176,22 +175,18 @@ fn is_empty(directory: &Path) -> bool {
     tree::inhabitants(directory, &mut found).is_ok() && found.is_empty()
 }
 
-fn open(pid: i32) -> io::Result<OwnedFd> {
-    let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
-    Ok(pidfd_open(pid, PidfdFlags::empty())?)
-}
-
 /// SIGKILL; who is gone already is no error. A kernel before 5.3, or a table of descriptors that is
 /// full, leaves us the pid alone.
 fn signal(pid: i32, handle: io::Result<OwnedFd>) -> Result<()> {
-    let sent = match handle {
-        Ok(handle) => pidfd_send_signal(handle, Signal::KILL),
-        Err(_) => Pid::from_raw(pid).map_or(Ok(()), |pid| kill_process(pid, Signal::KILL)),
+    let sent = match (handle, Pid::from_raw(pid)) {
+        (Ok(handle), _) => pidfd::signal(handle, nix::libc::SIGKILL),
+        (Err(_), Some(pid)) => match kill_process(pid, Signal::KILL) {
+            Err(Errno::SRCH) => Ok(()),
+            sent => sent.map_err(io::Error::from),
+        },
+        (Err(_), None) => Ok(()),
     };
-    match sent {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(why) => Err(Failure::host(format!("cannot kill process {pid}")).because(why)),
-    }
+    sent.or_fail(Kind::Host, || format!("cannot kill process {pid}"))
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ mod listener;
 mod owner;
 #[allow(dead_code, reason = "init uses the other half")]
 mod packet;
-mod pidfd;
+mod peer;
+pub mod pidfd;
 pub mod program;
 mod protocol;
 mod watch;

@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::codec::Packet;
 use super::packet;
-use super::pidfd::Peer;
+use super::peer::Peer;
 use super::protocol::{
     Exit, FromInit, FromOwner, SignalNumber, SignalRefusal, Start, StartFailure, VERSION,
     WindowSize,

@@ -1,107 +1,59 @@
-//! A handle on init that no other process can slip under, whatever happens to its pid.
+//! Handles on processes that no other process can slip under, whatever happens to their pids.
 //!
-//! In: the connected socket. Out: its peer, to be killed and waited for.
+//! In: a pid. Out: a pidfd (pidfd_open(2), Linux 5.3), which is close-on-exec, and signals through it.
+//! Here and not in the rooms that use it, for a signal without a name takes unsafe code.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{getsockopt, sockopt};
-use tokio::io::unix::AsyncFd;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::watch::watch;
-
-/// The process at the other end of a socket.
-#[derive(Debug)]
-pub struct Peer {
-    pid: i32,
-    handle: AsyncFd<OwnedFd>,
+/// A handle on process `pid`. Whoever may have been too late looks at the process again afterwards.
+pub fn open(pid: i32) -> io::Result<OwnedFd> {
+    let nobody = || io::Error::from_raw_os_error(libc::ESRCH);
+    let pid = Pid::from_raw(pid).ok_or_else(nobody)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-impl Peer {
-    /// The process that connected `socket`, which has to hold it still.
-    pub fn of(socket: &OwnedFd) -> io::Result<Self> {
-        let pid = getsockopt(socket, sockopt::PeerCredentials)?.pid();
-        let handle = getsockopt(socket, sockopt::PeerPidfd).or_else(|_| open(pid, socket))?;
-        let handle = watch(handle)?;
-        Ok(Self { pid, handle })
-    }
-
-    /// Its pid in our pid namespace.
-    pub fn pid(&self) -> i32 {
-        self.pid
-    }
-
-    /// SIGKILL; a process that is gone already is a success.
-    pub fn kill(&self) -> io::Result<()> {
-        // SAFETY: pidfd_send_signal(2) takes no pointer but the siginfo, which may be null.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.handle.as_raw_fd(),
-                libc::SIGKILL,
-                std::ptr::null::<libc::siginfo_t>(),
-                0,
-            )
-        };
-        match result {
-            0 => Ok(()),
-            _ => match io::Error::last_os_error() {
-                error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-                error => Err(error),
-            },
-        }
-    }
-
-    /// Waits until it is gone: for the PID 1 of a pid namespace that is when the kernel has torn
-    /// down the namespace (pid_namespaces(7)).
-    pub async fn gone(&self) -> io::Result<()> {
-        self.handle.readable().await.map(|_| ())
-    }
-}
-
-/// The handle by pid (pidfd_open(2), Linux 5.3), for kernels before 6.5, which know no
-/// SO_PEERPIDFD. A peer that still holds the socket afterwards has not been replaced before.
-fn open(pid: i32, socket: &OwnedFd) -> io::Result<OwnedFd> {
-    // SAFETY: pidfd_open(2) takes no pointers.
-    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let handle = match RawFd::try_from(result) {
-        // SAFETY: the descriptor is new, so nobody else owns it; it is close-on-exec by itself.
-        Ok(number @ 0..) => unsafe { OwnedFd::from_raw_fd(number) },
-        _ => return Err(io::Error::last_os_error()),
+/// Sends a signal, which may be a real-time one. A process that is gone already is a success.
+pub fn signal(handle: impl AsFd, number: i32) -> io::Result<()> {
+    // SAFETY: pidfd_send_signal(2) takes no pointer but the siginfo, which may be null.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            handle.as_fd().as_raw_fd(),
+            number,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
     };
-    let mut hung_up = [PollFd::new(socket.as_fd(), PollFlags::empty())];
-    match poll(&mut hung_up, PollTimeout::ZERO)? {
-        0 => Ok(handle),
-        _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+    match result {
+        0 => Ok(()),
+        _ => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            error => Err(error),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
 
-    fn pair() -> (OwnedFd, OwnedFd) {
-        let flags = SockFlag::SOCK_CLOEXEC;
-        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap()
-    }
-
-    fn own_pid() -> i32 {
-        std::process::id().try_into().unwrap()
+    #[test]
+    fn a_signal_without_a_name_arrives_and_one_to_a_process_that_is_gone_is_fine() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let handle = open(child.id().try_into().unwrap()).unwrap();
+        let number = libc::SIGRTMIN() + 3;
+        signal(&handle, number).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(number));
+        signal(&handle, libc::SIGKILL).unwrap();
     }
 
     #[test]
-    fn a_process_that_holds_its_end_is_opened_by_pid() {
-        let (ours, _theirs) = pair();
-        assert!(open(own_pid(), &ours).is_ok());
-    }
-
-    #[test]
-    fn a_pid_is_not_trusted_once_the_peer_hung_up() {
-        let (ours, theirs) = pair();
-        drop(theirs);
-        let error = open(own_pid(), &ours).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
+    fn there_is_no_handle_on_nobody() {
+        assert!(open(0).is_err() && open(i32::MAX).is_err());
     }
 }

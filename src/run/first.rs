@@ -6,9 +6,8 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-
 use crate::cgroup::Group;
+use crate::leash::pidfd;
 
 /// From SIGKILL to a process that is gone; one that takes longer hangs in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
@@ -24,17 +23,16 @@ impl FirstProcess {
     /// Takes hold of process `pid`, which must not have been waited for yet: the shim reaps it only
     /// after it was started.
     pub fn hold(pid: u32, group: Group) -> Self {
-        let handle = i32::try_from(pid)
-            .ok()
-            .and_then(Pid::from_raw)
-            .and_then(open);
+        let pid = i32::try_from(pid).ok();
+        let handle = pid.and_then(|pid| pidfd::open(pid).ok());
         Self { handle, group }
     }
 
     /// Sends it a signal. One that is gone already is none to worry about.
     pub fn signal(&self, number: i32) {
         if let Some(handle) = &self.handle {
-            send(handle, number);
+            // What cannot be signalled is left to the kill of the whole tree.
+            let _ = pidfd::signal(handle, number);
         }
     }
 
@@ -56,23 +54,12 @@ impl FirstProcess {
         let called_so = |candidate: &i32| innermost_pid(*candidate) == Some(pid);
         for found in candidates.into_iter().filter(called_so) {
             // The handle is taken, and only then the name checked: the pid may have been reused.
-            if let Some(handle) = Pid::from_raw(found).and_then(open)
+            if let Ok(handle) = pidfd::open(found)
                 && innermost_pid(found) == Some(pid)
             {
-                send(&handle, number);
+                let _ = pidfd::signal(&handle, number);
             }
         }
-    }
-}
-
-fn open(pid: Pid) -> Option<OwnedFd> {
-    pidfd_open(pid, PidfdFlags::empty()).ok()
-}
-
-fn send(handle: &OwnedFd, number: i32) {
-    if let Some(signal) = Signal::from_named_raw(number) {
-        // ESRCH: it has ended, which is no failure.
-        let _ = pidfd_send_signal(handle, signal);
     }
 }
 

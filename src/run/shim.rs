@@ -9,9 +9,10 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use nix::libc;
 
 use super::record::Record;
+use crate::leash::pidfd;
 
 /// A shim that runs.
 #[derive(Debug)]
@@ -24,17 +25,17 @@ pub struct Shim {
 impl Shim {
     /// Asks it to end: it then removes its socket.
     pub fn ask(&self) {
-        self.send(Signal::TERM);
+        self.send(libc::SIGTERM);
     }
 
     /// Ends it.
     pub fn kill(&self) {
-        self.send(Signal::KILL);
+        self.send(libc::SIGKILL);
     }
 
-    fn send(&self, signal: Signal) {
-        // ESRCH: it has ended.
-        let _ = pidfd_send_signal(&self.handle, signal);
+    fn send(&self, signal: i32) {
+        // Whether it ends is looked at again.
+        let _ = pidfd::signal(&self.handle, signal);
     }
 }
 
@@ -54,7 +55,7 @@ fn hold(pid: i32, record: &Record, proc: &Path) -> Option<Shim> {
     if !is_ours() {
         return None;
     }
-    let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    let handle = pidfd::open(pid).ok()?;
     // Looked at again now that the pid cannot be another process's.
     is_ours().then(|| Shim {
         handle,

@@ -186,6 +186,17 @@ fn the_stop_signal_is_the_image_s_or_the_flag_s() {
 }
 
 #[test]
+fn a_stop_signal_without_a_name_arrives_with_and_without_an_init() {
+    let host = Host::new();
+    for init in ["--init", "--no-init"] {
+        let script = waiting("trap 'exit 8' 37");
+        let run = start(&host, &[init, "--stop-signal", "RTMIN+3"], &script);
+        run.signal(Signal::SIGTERM);
+        assert_eq!(end(&host, run), stopped(8), "{init}");
+    }
+}
+
+#[test]
 fn other_signals_reach_the_payload_as_they_are() {
     let host = Host::new();
     for args in [
