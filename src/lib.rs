@@ -21,6 +21,7 @@ pub mod leash;
 pub mod plan;
 pub mod reap;
 pub mod run;
+pub mod secret;
 pub mod signals;
 pub mod spec;
 pub mod survey;
