@@ -11,11 +11,12 @@ use super::{Surroundings, read};
 use crate::failure::Result;
 
 /// The keys, in the order in which they count where one layer has several: files before single
-/// variables, as docker has it.
-const KEYS: [&str; 3] = [
+/// variables, as docker has it, and private ones last, as DockerOperator has it.
+const KEYS: [&str; 4] = [
     "environment_variables_from_host",
     "env_file",
     "environments",
+    PRIVATE,
 ];
 
 /// What the keys make of the payload's environment.
@@ -27,9 +28,9 @@ pub(super) struct Environment {
 }
 
 /// A bare name that we have no value for says nothing in a file; on its own it takes the image's
-/// variable away. Private variables win over all others, whatever the layers, as DockerOperator's.
+/// variable away. What one layer calls private stays so under the value of a higher one.
 pub(super) fn environment(merged: &Merged, around: &Surroundings) -> Result<Environment> {
-    let mut variables = BTreeMap::new();
+    let (mut variables, mut private) = (BTreeMap::new(), BTreeSet::new());
     for item in merged.by_layer(&KEYS) {
         match item.key.name {
             "environment_variables_from_host" => {
@@ -49,29 +50,20 @@ pub(super) fn environment(merged: &Merged, around: &Surroundings) -> Result<Envi
                     }
                 }
             }
-            _ => {
-                let (name, value) = variable(around, item)?;
+            key => {
+                let Variable { name, value } = read::parse(item)?;
+                let value = match value {
+                    Some(value) => Some(value),
+                    None => ours(around, item, &name)?,
+                };
+                if key == PRIVATE {
+                    private.insert(name.clone());
+                }
                 variables.insert(name, value);
             }
         }
     }
-    let mut private = BTreeSet::new();
-    for item in merged.all(PRIVATE) {
-        let (name, value) = variable(around, item)?;
-        private.insert(name.clone());
-        variables.insert(name, value);
-    }
     Ok(Environment { variables, private })
-}
-
-/// A variable with the value it is given, or else that of our own environment.
-fn variable(around: &Surroundings, item: &Item) -> Result<(String, Option<String>)> {
-    let Variable { name, value } = read::parse(item)?;
-    let value = match value {
-        Some(value) => Some(value),
-        None => ours(around, item, &name)?,
-    };
-    Ok((name, value))
 }
 
 /// The value in airtight's own environment.
