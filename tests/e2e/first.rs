@@ -14,15 +14,6 @@ fn a_command_s_output_and_exit_code_are_its_own() {
 }
 
 #[test]
-fn an_absent_command_is_127_and_an_unusable_one_126() {
-    let host = Host::new();
-    for init in ["--init", "--no-init"] {
-        assert_eq!(host.run(&[init, "busybox:test", "nosuch"]).code, 127);
-        assert_eq!(host.run(&[init, "busybox:test", "/etc/passwd"]).code, 126);
-    }
-}
-
-#[test]
 fn an_absent_image_is_refused_with_what_to_do() {
     let host = Host::new();
     host.run(&["nosuch:image", "true"])

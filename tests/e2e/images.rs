@@ -1,8 +1,9 @@
 //! What of an image applies, and images made by an attacker or by accident.
 
 use std::path::Path;
+use std::process::Stdio;
 
-use super::support::Host;
+use super::support::{Host, Run};
 
 #[test]
 fn images_without_a_shell_a_library_or_etc_run() {
@@ -91,11 +92,10 @@ fn labels_of_the_image_are_not_copied_and_those_asked_for_are_there() {
         "-c",
         "echo ready; cat >/dev/null",
     ]);
-    let mut payload = super::support::Running::of(&mut command);
-    assert_eq!(payload.line(), "ready");
+    let payload = Run::ready(command.stdin(Stdio::piped()));
     let info: serde_json::Value =
         serde_json::from_str(&host.ctr(&["containers", "info", "labelled"])).unwrap();
-    payload.end();
+    payload.end().ok();
     let labels = info["Labels"].as_object().unwrap();
     let ours: Vec<&str> = labels.keys().map(String::as_str).collect();
     // containerd keeps no label without a value.

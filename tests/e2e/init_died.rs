@@ -25,11 +25,7 @@ fn a_run_whose_init_is_killed_ends_and_leaves_nothing() {
         ]
         .concat();
         let run = Run::ready(&mut host.command(&args));
-        let inside = processes::below(&host.subpath());
-        let init = inside
-            .into_iter()
-            .find(|pid| processes::name(*pid) == "airtight-init");
-        processes::signal(init.unwrap(), Signal::SIGKILL);
+        processes::signal(host.init(), Signal::SIGKILL);
         let output = run.end();
         assert_eq!((output.code, output.stderr.as_str()), (137, ""), "{pid}");
         assert_eq!(runs::verdict(&path)["cause"], "signaled", "{pid}");
@@ -42,10 +38,9 @@ fn a_payload_killed_from_outside_is_its_own_end() {
     let host = Host::new();
     let script = "echo ready; exec sleep 1000";
     let run = Run::ready(&mut host.command(&["run", "busybox:test", "sh", "-c", script]));
-    let inside = processes::below(&host.subpath());
-    let payload = inside
-        .into_iter()
-        .find(|pid| processes::name(*pid) != "airtight-init");
+    let init = host.init();
+    let mut inside = processes::below(&host.subpath()).into_iter();
+    let payload = inside.find(|pid| *pid != init);
     processes::signal(payload.unwrap(), Signal::SIGSEGV);
     assert_eq!(run.end().code, 139);
 }
@@ -78,10 +73,7 @@ fn a_run_whose_leash_carries_nonsense_is_lost_and_not_said_never_to_have_started
     let args = ["run", "--verdict", path.to_str().unwrap(), "busybox:test"];
     let args = [&args[..], &["sh", "-c", "echo ready; exec sleep 1000"]].concat();
     let run = Run::ready(&mut host.command(&args));
-    let init = processes::below(&host.subpath())
-        .into_iter()
-        .find(|pid| processes::name(*pid) == "airtight-init");
-    let leash = socket_of(init.unwrap());
+    let leash = socket_of(host.init());
     send(leash.as_raw_fd(), b"nonsense", MsgFlags::empty()).unwrap();
     drop(leash);
     let output = run.end();

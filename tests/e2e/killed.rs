@@ -20,13 +20,6 @@ fn run(args: &[&'static str]) -> Vec<&'static str> {
     [&["run"], args, &["busybox:test", "sh", "-c", STUBBORN]].concat()
 }
 
-#[track_caller]
-fn gone(host: &Host) {
-    processes::until("everything inside is gone", || {
-        processes::below(&host.subpath()).is_empty()
-    });
-}
-
 /// Any command undoes what dead owners left, before its own work.
 #[track_caller]
 fn reap(host: &Host) {
@@ -46,7 +39,7 @@ fn everything_inside_dies_with_airtight() {
         let airtight = Run::ready(&mut host.command(&run(args)));
         assert!(processes::below(&host.subpath()).len() >= 5);
         airtight.destroy();
-        gone(&host);
+        host.until_nobody_is_inside();
         reap(&host);
     }
 }
@@ -60,10 +53,10 @@ fn a_fork_bomb_dies_with_airtight() {
         bomb::wait(&host);
         airtight.destroy();
         if pid == "private" {
-            gone(&host);
+            host.until_nobody_is_inside();
         }
         reap(&host);
-        gone(&host);
+        host.until_nobody_is_inside();
     }
 }
 
@@ -74,7 +67,7 @@ fn in_the_host_s_pid_namespace_everything_dies_with_airtight_too() {
         let airtight = Run::ready(&mut host.command(&run(args)));
         assert!(processes::below(&host.subpath()).len() >= 5);
         airtight.destroy();
-        gone(&host);
+        host.until_nobody_is_inside();
         reap(&host);
     }
 }
@@ -86,7 +79,7 @@ fn without_an_init_the_next_command_kills_what_a_dead_airtight_left() {
         Run::ready(&mut host.command(&run(args))).destroy();
         assert!(processes::below(&host.subpath()).len() >= 4);
         reap(&host);
-        gone(&host);
+        host.until_nobody_is_inside();
     }
 }
 
@@ -101,10 +94,10 @@ fn a_setuid_payload_dies_with_airtight() {
         let args = ["run", "--pid", pid, "busybox:test", "sh", "-c", &script];
         Run::ready(&mut host.command(&args)).destroy();
         if pid == "private" {
-            gone(&host);
+            host.until_nobody_is_inside();
         }
         reap(&host);
-        gone(&host);
+        host.until_nobody_is_inside();
     }
 }
 
@@ -114,7 +107,7 @@ fn a_run_with_a_terminal_dies_with_airtight() {
     let mut airtight = Run::start(&mut host.command(&run(&["-t"])));
     while airtight.line() != "ready\r" {}
     airtight.destroy();
-    gone(&host);
+    host.until_nobody_is_inside();
     reap(&host);
 }
 
@@ -122,7 +115,7 @@ fn a_run_with_a_terminal_dies_with_airtight() {
 fn stopped_payloads_die_with_airtight() {
     let host = Host::new();
     let airtight = Run::ready(&mut host.command(&run(&[])));
-    let init = init_of(&host);
+    let init = host.init();
     for pid in processes::below(&host.subpath()) {
         // All but the init: whoever stops that has to end it as well.
         if pid != init {
@@ -130,17 +123,8 @@ fn stopped_payloads_die_with_airtight() {
         }
     }
     airtight.destroy();
-    gone(&host);
+    host.until_nobody_is_inside();
     reap(&host);
-}
-
-/// The init of the only run: the process inside that is called so.
-fn init_of(host: &Host) -> i32 {
-    let named = |pid: &i32| processes::name(*pid) == "airtight-init";
-    processes::below(&host.subpath())
-        .into_iter()
-        .find(named)
-        .unwrap()
 }
 
 #[test]
@@ -156,7 +140,7 @@ fn several_runs_killed_at_once_leave_nothing() {
     let ready: Vec<_> = ready.collect();
     ready.iter().for_each(|run| run.signal(Signal::SIGKILL));
     ready.into_iter().for_each(Run::destroy);
-    gone(&host);
+    host.until_nobody_is_inside();
     reap(&host);
 }
 
@@ -209,7 +193,7 @@ fn killed_at_any_moment_of_its_launch_a_run_leaves_nothing_that_is_not_reaped() 
         interrupted(host.command(&args), Signal::SIGKILL, delay);
     }
     reap(&host);
-    gone(&host);
+    host.until_nobody_is_inside();
 }
 
 #[test]
@@ -232,6 +216,6 @@ fn stopped_at_any_moment_of_its_launch_a_run_leaves_nothing() {
         ];
         let code = interrupted(host.command(&args), Signal::SIGTERM, delay);
         assert!(matches!(code, 0 | 137 | 143), "{code} after {delay:?}");
-        gone(&host);
+        host.until_nobody_is_inside();
     }
 }

@@ -274,14 +274,10 @@ fn the_third_interrupt_kills() {
 #[test]
 fn a_time_limit_ends_the_run_with_124() {
     let host = Host::new();
-    let path = host.path("verdict.json");
     let limited = |args: &[&str], script: &str| {
-        let verdict = ["--verdict", path.to_str().unwrap()];
-        let output = host.run(&[&verdict, args, &["busybox:test", "sh", "-c", script]].concat());
-        (
-            output.code,
-            runs::verdict(&path)["cause"].as_str().unwrap().to_owned(),
-        )
+        let (output, verdict) =
+            host.verdict(&[args, &["busybox:test", "sh", "-c", script]].concat());
+        (output.code, verdict["cause"].as_str().unwrap().to_owned())
     };
     let timeout = (124, "timeout".to_owned());
     let one = &["--timeout", "1s", "--stop-timeout", "0"];

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::support::containerd::Containerd;
-use super::support::{Host, Run, processes};
+use super::support::{Host, Run};
 
 #[test]
 fn a_payload_s_code_and_output_survive_a_containerd_that_stands_still() {
@@ -17,18 +17,13 @@ fn a_payload_s_code_and_output_survive_a_containerd_that_stands_still() {
         let script = format!("echo ready; cat; exit {code}");
         let args = ["run", init, "-i", "busybox:test", "sh", "-c", &script];
         let mut run = Run::ready(host.command(&args).stdin(Stdio::piped()));
-        // Without an init airtight feeds the payload only when containerd has answered its start.
-        run.write(b"before\n");
-        assert_eq!(run.line(), "before");
         containerd.signal(Signal::SIGSTOP);
         run.write(b"while it stands still\n");
         assert_eq!(run.line(), "while it stands still");
         if init == "--init" {
             // Its end too: the init is the one that says so.
             run.close_stdin();
-            processes::until("the payload has ended", || {
-                processes::below(&host.subpath()).is_empty()
-            });
+            host.until_nobody_is_inside();
         }
         // As long as the fault is to last.
         sleep(Duration::from_secs(3));
@@ -59,9 +54,7 @@ fn a_stop_does_not_wait_for_containerd() {
         let run = Run::ready(&mut host.command(&args));
         containerd.signal(Signal::SIGSTOP);
         run.signal(Signal::SIGTERM);
-        processes::until("everything inside is gone", || {
-            processes::below(&host.subpath()).is_empty()
-        });
+        host.until_nobody_is_inside();
         containerd.signal(Signal::SIGCONT);
         assert!(matches!(run.end().code, 137 | 143));
         host.assert_clean();

@@ -1,32 +1,15 @@
 //! `--verdict FILE` and `--verbose`: how a run ended, for programs and for people.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use nix::sys::signal::Signal;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use serde_json::Value;
-
-use super::support::{Host, Output};
+use super::support::{Host, Run, runs};
 
 const IMAGE: &str = "busybox:test";
-
-/// The verdict on `airtight run ARGS`, and its output.
-fn verdict(host: &Host, args: &[&str]) -> (Value, Output) {
-    let file = host.path("verdict.json");
-    let flag = ["--verdict", file.to_str().unwrap()];
-    let output = host.run(&[&flag, args].concat());
-    let text = fs::read(&file).unwrap();
-    let verdict: Value = serde_json::from_slice(&text).unwrap();
-    assert_eq!(verdict["exit_code"], output.code, "{verdict}");
-    (verdict, output)
-}
 
 #[test]
 fn an_exit_comes_with_everything_that_is_known() {
     let host = Host::new();
-    let (verdict, output) = verdict(&host, &["--name", "known", IMAGE, "sh", "-c", "exit 3"]);
+    let (output, verdict) = host.verdict(&["--name", "known", IMAGE, "sh", "-c", "exit 3"]);
     assert_eq!((output.code, output.stderr.as_str()), (3, ""));
     assert_eq!(
         (&verdict["cause"], &verdict["code"], &verdict["id"]),
@@ -51,6 +34,7 @@ fn an_exit_comes_with_everything_that_is_known() {
             "{figure} in {verdict}"
         );
     }
+    assert!(verdict.get("leftovers").is_none());
     let phases = verdict["phases"].as_array().unwrap();
     let names: Vec<_> = phases
         .iter()
@@ -108,7 +92,7 @@ fn each_cause_has_its_name_and_code() {
         (&[IMAGE, "/etc/passwd"], "start-failed", 126),
         (&["-u", "nosuch", IMAGE], "start-failed", 125),
     ] {
-        let (verdict, output) = verdict(&host, args);
+        let (output, verdict) = host.verdict(args);
         assert_eq!(
             (&verdict["cause"], output.code),
             (&cause.into(), code),
@@ -131,19 +115,10 @@ fn a_stop_on_request_is_no_failure_of_the_payload_s() {
         "-c",
         script,
     ];
-    let mut child = host.command(&args).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert_eq!(line, "ready\n");
-    kill(
-        Pid::from_raw(child.id().try_into().unwrap()),
-        Signal::SIGTERM,
-    )
-    .unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(7));
-    let verdict: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let run = Run::ready(&mut host.command(&args));
+    run.signal(Signal::SIGTERM);
+    assert_eq!(run.end().code, 7);
+    let verdict = runs::verdict(&file);
     assert_eq!(
         (&verdict["cause"], &verdict["code"]),
         (&"stopped".into(), &7.into())
@@ -158,7 +133,7 @@ fn a_run_that_was_refused_has_a_verdict_too() {
         &["-m", "1k", IMAGE],
         &["--address", "/nosuch", IMAGE],
     ] {
-        let (verdict, output) = verdict(&host, args);
+        let (output, verdict) = host.verdict(args);
         assert_eq!(
             (&verdict["cause"], output.code),
             (&"start-failed".into(), 125)

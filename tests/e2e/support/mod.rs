@@ -19,7 +19,6 @@ use std::{env, fs};
 use ledger::Ledger;
 pub use output::Output;
 pub use runs::Run;
-pub use shell::Running;
 use tempfile::TempDir;
 
 /// One test's part of the machine. Dropping it checks that the ledger is the same as before.

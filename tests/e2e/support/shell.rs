@@ -1,9 +1,8 @@
 //! Payloads that are shell scripts, and payloads that are looked at from outside while they run.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Stdio;
 
-use super::{Host, Output, runs};
+use super::{Host, Output, Run, processes, runs};
 
 impl Host {
     /// What `script` prints, run by the shell of `busybox:test` with `flags`.
@@ -13,14 +12,39 @@ impl Host {
     }
 
     /// The same, going on until its stdin ends.
-    pub fn start(&self, flags: &[&str], script: &str) -> Running {
+    pub fn start(&self, flags: &[&str], script: &str) -> Run {
         let script = format!("{script}\nexec cat >/dev/null");
-        let args = with_script(&[&["run", "-i"], flags].concat(), &script)
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<Vec<_>>();
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        Running::of(&mut self.command(&args))
+        let flags = [&["run", "-i"], flags].concat();
+        let args = with_script(&flags, &script);
+        Run::start(self.command(&args).stdin(Stdio::piped()))
+    }
+
+    /// `airtight run ARGS` to its end, and its verdict.
+    #[track_caller]
+    pub fn verdict(&self, args: &[&str]) -> (Output, serde_json::Value) {
+        let path = self.path("verdict.json");
+        let flag = ["--verdict", path.to_str().unwrap()];
+        let output = self.run(&[&flag, args].concat());
+        let verdict = runs::verdict(&path);
+        assert_eq!(verdict["exit_code"], output.code, "{verdict}");
+        (output, verdict)
+    }
+
+    /// Waits until no process of a run is left.
+    #[track_caller]
+    pub fn until_nobody_is_inside(&self) {
+        processes::until("everything inside is gone", || {
+            processes::below(&self.subpath()).is_empty()
+        });
+    }
+
+    /// The init of the only run.
+    #[track_caller]
+    pub fn init(&self) -> i32 {
+        let inside = processes::below(&self.subpath());
+        let mut inside = inside.into_iter();
+        let init = inside.find(|pid| processes::name(*pid) == "airtight-init");
+        init.expect("a run with an init is going on")
     }
 
     /// `airtight ARGS` started by a shell after it did `setup`, such as opening descriptors.
@@ -31,61 +55,4 @@ impl Host {
 
 fn with_script<'a>(flags: &[&'a str], script: &'a str) -> Vec<&'a str> {
     [flags, &["busybox:test", "sh", "-c", script]].concat()
-}
-
-/// A payload that runs until it is told to end.
-pub struct Running {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Running {
-    /// Starts `command`, with pipes.
-    pub fn of(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("airtight can be started");
-        Self {
-            stdin: child.stdin.take(),
-            stdout: BufReader::new(child.stdout.take().expect("it is piped")),
-            child,
-        }
-    }
-
-    /// The next line that it prints; waits for it.
-    #[track_caller]
-    pub fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("a line of text");
-        if line.is_empty() {
-            let mut said = String::new();
-            let stderr = self.child.stderr.take();
-            stderr.map(|mut stderr| stderr.read_to_string(&mut said));
-            panic!("the payload ended early: {said}");
-        }
-        line.trim_end().to_owned()
-    }
-
-    /// Writes `text` to its stdin.
-    pub fn say(&mut self, text: &str) {
-        let stdin = self.stdin.as_mut().expect("it is open until the end");
-        stdin.write_all(text.as_bytes()).expect("it is read");
-    }
-
-    /// Ends its stdin, and waits; what else it printed.
-    #[track_caller]
-    pub fn end(mut self) -> String {
-        drop(self.stdin.take());
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        self.stdout.read_to_string(&mut stdout).expect("text");
-        let said = self.child.stderr.take();
-        said.map(|mut said| said.read_to_string(&mut stderr));
-        let status = self.child.wait().expect("it can be waited for");
-        assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
-        stdout
-    }
 }
