@@ -65,7 +65,7 @@ fn a_bare_variable_takes_our_value_or_takes_the_image_s_away() {
 }
 
 #[test]
-fn a_private_variable_wins_over_higher_layers_and_is_known_as_private() {
+fn a_private_variable_wins_in_its_layer_and_stays_private_below_a_higher_one() {
     let layer = |key: &str, text: &str| {
         let mut layer = Layer::default();
         layer.say(find(key).unwrap(), text, Origin::Flag);
@@ -77,11 +77,20 @@ fn a_private_variable_wins_over_higher_layers_and_is_known_as_private() {
         layer("private_environments", "OURS"),
         layer("environments", "A=flag"),
     ];
+    let both = {
+        let mut both = layer("private_environments", "B=private");
+        both.say(find("environments").unwrap(), "B=open", Origin::Flag);
+        both
+    };
+    let layers = layers.into_iter().chain([both]).collect::<Vec<_>>();
     let merged = merge([&Layer::defaults()].into_iter().chain(&layers));
     let settings = Settings::parse(&merged, Vec::new(), &around()).unwrap();
     let value = |name| settings.environment.get(name).and_then(Option::as_deref);
-    assert_eq!((value("A"), value("OURS")), (Some("private"), Some("o")));
-    assert_eq!(settings.private, ["A", "OURS"].map(str::to_owned).into());
+    assert_eq!((value("A"), value("B")), (Some("flag"), Some("private")));
+    assert_eq!(
+        settings.private,
+        ["A", "B", "OURS"].map(str::to_owned).into()
+    );
 }
 
 proptest! {
