@@ -9,6 +9,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::secret;
+
 /// The result of everything that can fail with a [`Failure`].
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -138,7 +140,8 @@ impl Failure {
         self.place.as_ref()
     }
 
-    /// Everything but the place and the hints: `what: why: why of that …`, on one line.
+    /// Everything but the place and the hints: `what: why: why of that …`, on one line. Passwords of
+    /// URLs are hidden, whoever quoted them.
     pub fn message(&self) -> String {
         let mut text = self.what.clone();
         let mut cause = self.why.as_deref().map(|why| why as &dyn Error);
@@ -146,7 +149,7 @@ impl Failure {
             text.push_str(&format!(": {error}"));
             cause = error.source();
         }
-        text
+        secret::text(&text)
     }
 
     /// The kind, for the exit code.

@@ -21,5 +21,6 @@ pub mod leash;
 pub mod plan;
 pub mod reap;
 pub mod run;
+pub mod secret;
 pub mod spec;
 pub mod survey;

@@ -1,6 +1,8 @@
 //! `airtight bundle`: an OCI bundle that a plain runtime executes.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::builder::ValueParser;
@@ -19,6 +21,8 @@ Example:
   airtight bundle -o /tmp/b busybox echo hello && runc run --bundle /tmp/b hello
 
 The bundle has no owner and so no init: its payload is PID 1 and gets the descriptors of the runtime. What only an owner could honour (--timeout, --stop-signal, --stop-timeout, --pass-fd, --label, --runtime, --runtime-binary) means nothing to it.
+
+config.json holds the values of all variables, secrets among them; only its owner can read it.
 
 Exit codes: 0, or 125.";
 
@@ -130,7 +134,14 @@ async fn write(preview: Preview<'_>, dir: &Path) -> Result<()> {
     let mut json =
         serde_json::to_vec_pretty(&spec::stable_json(&spec)?).or_fail(Kind::Host, cannot)?;
     json.push(b'\n');
-    fs::write(dir.join("config.json"), json).or_fail(Kind::Host, cannot)
+    // It holds the payload's variables, and with them secrets.
+    OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(dir.join("config.json"))
+        .and_then(|mut file| file.write_all(&json))
+        .or_fail(Kind::Host, cannot)
 }
 
 /// Whether the directory is ours to remove.

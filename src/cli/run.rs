@@ -64,7 +64,7 @@ pub fn command() -> Command {
             Arg::new("dry-run")
                 .long("dry-run")
                 .action(ArgAction::SetTrue)
-                .help("Prints the plan and the OCI spec as JSON, and runs nothing"),
+                .help("Prints the plan and the OCI spec as JSON, with secrets masked, and runs nothing"),
         )
         .arg(settings::help_flag())
 }
@@ -73,7 +73,7 @@ pub fn command() -> Command {
 pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     let phases = Phases::start();
     if matches.get_flag("dry-run") {
-        print_plan(&plan(matches, globals).await?, globals).await?;
+        print_plan(plan(matches, globals).await?, globals).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let file = matches.get_one::<PathBuf>("verdict");
@@ -186,16 +186,17 @@ fn report(verdict: &Verdict, failure: Option<Failure>, verbose: bool) {
     }
 }
 
-async fn print_plan(planned: &Planned, globals: &Globals) -> Result<()> {
-    let places = globals.state.places(&planned.plan.id);
+async fn print_plan(planned: Planned, globals: &Globals) -> Result<()> {
+    let plan = planned.plan.masked();
+    let places = globals.state.places(&plan.id);
     let preview = Preview {
-        plan: &planned.plan,
+        plan: &plan,
         image: &planned.image,
         client: &planned.client,
         places: &places,
     };
     let spec = preview.spec().await?;
-    out::print_json(&json!({ "plan": planned.plan, "spec": spec::stable_json(&spec)? }))
+    out::print_json(&json!({ "plan": plan, "spec": spec::stable_json(&spec)? }))
 }
 
 /// Where the verdict goes: opened before the run, so that a path that cannot be written is known then.

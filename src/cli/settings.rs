@@ -8,11 +8,12 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::Globals;
+use super::usage::argument_not_utf8;
 use crate::config::settings::Surroundings;
 use crate::config::{
     Collected, Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys,
 };
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 
 /// The image, or the first word of the command.
 const WORDS: &str = "words";
@@ -214,10 +215,7 @@ fn words(matches: &ArgMatches) -> Result<Vec<String>> {
         .flatten();
     let text = |word: &std::ffi::OsString| {
         let text = word.to_str().map(str::to_owned);
-        text.ok_or_else(|| {
-            Failure::usage(format!("the argument {word:?} is not UTF-8"))
-                .because("an OCI spec cannot hold it")
-        })
+        text.ok_or_else(|| argument_not_utf8(word).because("an OCI spec cannot hold it"))
     };
     words.map(text).collect()
 }

@@ -147,10 +147,20 @@ fn not_utf8(args: &[OsString]) -> Failure {
     let found = args.iter().find(|arg| bad(arg));
     let why = "airtight writes it into JSON, which holds nothing else";
     if let Some(arg) = found {
-        return Failure::usage(format!("the argument {arg:?} is not UTF-8")).because(why);
+        return argument_not_utf8(arg).because(why);
     }
     let name = globals::bad_variable(bad).unwrap_or("a variable");
     Failure::usage(format!("the value of {name} is not UTF-8")).because(why)
+}
+
+/// Without what is behind the first `=` of the argument, which may be a secret.
+pub(super) fn argument_not_utf8(arg: &OsStr) -> Failure {
+    let shown = format!("{arg:?}");
+    let shown = match shown.split_once('=') {
+        Some((name, _)) => format!("{name}=…\""),
+        None => shown,
+    };
+    Failure::usage(format!("the argument {shown} is not UTF-8"))
 }
 
 /// What clap says about `kind`, without its styles; several values are joined.
@@ -219,7 +229,7 @@ mod tests {
         let Refusal::Wrong(failure) = refusal(&error, &mut command, &args) else {
             panic!("{error}")
         };
-        assert!(failure.to_string().contains(r"A=\xFF"), "{failure}");
+        assert!(failure.to_string().contains("\"A=…\""), "{failure}");
     }
 
     proptest! {

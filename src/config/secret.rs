@@ -1,60 +1,71 @@
-//! Values that are not to be shown.
+//! Settings as they may be shown: in tables, JSON and messages.
 
 use super::layer::Item;
+use crate::secret;
 
-/// Parts of names that mean a secret, in lower case.
-const WORDS: [&str; 8] = [
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "credential",
-    "fernet_key",
-    "api_key",
-    "private_key",
-];
-/// Variables of Airflow that hold addresses with passwords in them.
-const ADDRESSES: [&str; 4] = [
-    "sql_alchemy_conn",
-    "airflow_conn_",
-    "broker_url",
-    "result_backend",
-];
+/// The key whose values are shown nowhere, whatever their names.
+pub(super) const PRIVATE: &str = "private_environments";
 
-/// The value as it may be shown: of `NAME=VALUE` with a name like a password's, only the name.
+/// How much of a value a message repeats.
+const QUOTED: usize = 80;
+
+/// What was written, without secrets.
 pub fn masked(item: &Item) -> String {
-    match item.text.split_once('=') {
-        Some((name, value)) if is_secret(name) && !value.is_empty() => format!("{name}=***"),
-        _ => item.text.clone(),
+    if item.key.name == PRIVATE {
+        secret::hidden(&item.text)
+    } else {
+        secret::pair(&item.text)
     }
 }
 
-/// Whether a variable or label of this name holds a secret.
-pub fn is_secret(name: &str) -> bool {
-    let name = name.to_lowercase();
-    WORDS
-        .iter()
-        .chain(&ADDRESSES)
-        .any(|word| name.contains(word))
+/// The same in quotes, or the beginning of it.
+pub(super) fn quoted(item: &Item) -> String {
+    let text = masked(item);
+    match text.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_secret;
+    use super::super::keys::find;
+    use super::super::layer::Origin;
+    use super::*;
+
+    fn item(key: &str, text: &str) -> Item {
+        Item {
+            key: find(key).unwrap(),
+            text: text.to_owned(),
+            origin: Origin::Flag,
+        }
+    }
 
     #[test]
-    fn names_like_a_password_s_are_secret() {
-        for name in [
-            "DB_PASSWORD",
-            "token",
-            "AIRFLOW__CORE__FERNET_KEY",
-            "AIRFLOW_CONN_DB",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
-        ] {
-            assert!(is_secret(name), "{name}");
-        }
-        for name in ["HOME", "PATH", "KEYBOARD", "AIRFLOW_HOME"] {
-            assert!(!is_secret(name), "{name}");
-        }
+    fn a_private_variable_shows_its_name_and_another_only_hides_secrets() {
+        assert_eq!(
+            masked(&item("private_environments", "STAGE=x")),
+            "STAGE=***"
+        );
+        assert_eq!(masked(&item("environments", "STAGE=x")), "STAGE=x");
+        assert_eq!(masked(&item("labels", "db-token=x")), "db-token=***");
+    }
+
+    #[test]
+    fn a_refusal_quotes_no_secret_and_no_more_than_can_be_read() {
+        let refusal = |key, text: &str| item(key, text).refuse("why").to_string();
+        assert_eq!(
+            refusal("private_environments", "A B=x"),
+            "invalid value \"***=***\" for --private-env: why"
+        );
+        assert_eq!(
+            refusal("environments", "TOKEN=x"),
+            "invalid value \"TOKEN=***\" for --env: why"
+        );
+        let long = refusal("name", &"ü".repeat(5000));
+        assert!(
+            long.contains("üü\"… for --name: why") && long.len() < 250,
+            "{long}"
+        );
     }
 }

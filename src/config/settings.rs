@@ -7,12 +7,12 @@ mod environment;
 mod mounts;
 mod read;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use self::environment::environment;
+use self::environment::{Environment, environment};
 use self::mounts::mounts;
 use self::read::{
     each, list, optional, optional_with, parse, required, required_with, switch, unique,
@@ -51,6 +51,8 @@ pub struct Settings {
     pub group_add: Vec<NameOrId>,
     /// What is set; `None` takes the image's variable away.
     pub environment: BTreeMap<String, Option<String>>,
+    /// Those of it whose values nobody is shown.
+    pub private: BTreeSet<String>,
     pub init: bool,
     pub interactive: bool,
     pub tty: bool,
@@ -133,6 +135,7 @@ impl Settings {
                 "give it as the first argument, with --image, in the metadata file of --dag-file, or as CONTAINER_REPOSITORY in airflow.cfg",
             )
         })?;
+        let Environment { variables, private } = environment(merged, around)?;
         Ok(Self {
             image: image.parse().map_err(|why: Failure| named_by.refuse(why))?,
             command,
@@ -147,7 +150,8 @@ impl Settings {
             user: optional(merged, "run_as_user")?,
             root_forbidden: around.root_forbidden,
             group_add: each(merged, "group_add")?,
-            environment: environment(merged, around)?,
+            environment: variables,
+            private,
             init: switch(merged, "init")?,
             interactive: switch(merged, "interactive")?,
             tty: switch(merged, "tty")?,

@@ -29,6 +29,7 @@ use crate::config::values::{AppArmor, IpcMode, NetworkMode, PidMode, Seccomp, Ut
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
 use crate::image::Image;
+use crate::secret;
 use crate::spec::base::Base;
 use crate::spec::{capabilities, seccomp};
 use crate::survey::{DeviceNode, Survey};
@@ -228,6 +229,15 @@ impl Plan {
         self.process.init = false;
         self.mounts
             .retain(|mount| mount.kind != MountKind::Run(RunFile::Inside));
+        self
+    }
+
+    /// The same, and so the spec made of it, with every secret hidden: to be printed, not to be run.
+    pub fn masked(mut self) -> Self {
+        self.process.mask();
+        for (name, value) in self.labels.iter_mut().chain(&mut self.sysctls) {
+            *value = secret::value(name, value);
+        }
         self
     }
 

@@ -1,5 +1,7 @@
 //! What runs: command, user, environment, descriptors.
 
+use std::collections::BTreeSet;
+
 use oci_spec::runtime::{Capabilities, Capability, PosixRlimit};
 use serde::{Serialize, Serializer};
 
@@ -8,6 +10,7 @@ use crate::config::Settings;
 use crate::config::values::{Ulimit, working_dir};
 use crate::failure::{Failure, Result};
 use crate::image::Image;
+use crate::secret;
 use crate::spec::base::Base;
 use crate::spec::user::{NameOrId, UserSpec};
 use crate::survey::{Descriptor, Survey};
@@ -19,6 +22,9 @@ pub struct Process {
     pub args: Vec<String>,
     /// `NAME=VALUE`; HOME is added when the user is resolved, unless it is set here.
     pub environment: Vec<String>,
+    /// The names of variables whose values nobody is shown.
+    #[serde(skip)]
+    pub private: BTreeSet<String>,
     /// Absolute.
     pub working_dir: String,
     /// Resolved in the image once its file system can be read.
@@ -46,6 +52,23 @@ pub struct Process {
     pub capabilities: Capabilities,
     /// The AppArmor profile.
     pub app_armor_profile: Option<String>,
+}
+
+impl Process {
+    /// Hides what is secret.
+    pub(super) fn mask(&mut self) {
+        for variable in &mut self.environment {
+            let name = variable.split('=').next().unwrap_or_default();
+            *variable = if self.private.contains(name) {
+                secret::hidden(variable)
+            } else {
+                secret::pair(variable)
+            };
+        }
+        for argument in &mut self.args {
+            *argument = secret::argument(argument);
+        }
+    }
 }
 
 /// A set has no order of its own; printed plans are compared.
@@ -90,6 +113,7 @@ pub(super) fn plan(
     Ok(Process {
         args,
         environment,
+        private: settings.private.clone(),
         working_dir,
         user,
         root_forbidden: settings.root_forbidden,
@@ -128,12 +152,15 @@ fn command(settings: &Settings, image: &Image) -> Result<Vec<String>> {
 }
 
 fn check_strings(args: &[String], environment: &[String]) -> Result<()> {
-    for (what, text) in args
+    // Of a variable, whose value may be a secret, the name is enough.
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+    let variables = environment.iter();
+    for (what, text, shown) in args
         .iter()
-        .map(|text| ("an argument", text))
-        .chain(environment.iter().map(|text| ("a variable", text)))
+        .map(|text| ("an argument", text, secret::argument(text)))
+        .chain(variables.map(|pair| ("a variable", pair, name(pair))))
     {
-        let start: String = text.chars().take(32).collect();
+        let start: String = shown.chars().take(32).collect();
         if text.contains('\0') {
             return Err(Failure::usage(format!(
                 "{what} contains a NUL byte: {start:?}…"

@@ -144,3 +144,33 @@ fn the_same_settings_make_the_same_plan() {
     assert_eq!(json(), json());
     assert_eq!(settings(&[]).command, ["work"]);
 }
+
+#[test]
+fn a_masked_plan_holds_no_secret_and_is_otherwise_the_same() {
+    let image = image(json!({"Env": ["IMAGE_TOKEN=hunter2", "PLAIN=seen"]}));
+    let flags = [
+        ("environments", "DB_PASSWORD=hunter2"),
+        ("environments", "DB=pg://me:hunter2@host/d"),
+        ("private_environments", "STAGE=hunter2"),
+        ("labels", "api-key=hunter2"),
+        ("labels", "team=data"),
+    ];
+    let plan = plan_of(&image, &flags).unwrap();
+    let open = serde_json::to_value(&plan).unwrap();
+    let shown = serde_json::to_value(plan.masked()).unwrap();
+    assert!(open.to_string().contains("hunter2") && !shown.to_string().contains("hunter2"));
+    assert_eq!(
+        shown["process"]["environment"],
+        json!([
+            open["process"]["environment"][0],
+            "HOSTNAME=0123456789ab",
+            "IMAGE_TOKEN=***",
+            "PLAIN=seen",
+            "DB=pg://me:***@host/d",
+            "DB_PASSWORD=***",
+            "STAGE=***"
+        ])
+    );
+    assert_eq!(shown["labels"], json!({"api-key": "***", "team": "data"}));
+    assert_eq!(shown["mounts"], open["mounts"]);
+}

@@ -1,9 +1,10 @@
 //! The payload's variables, from all the keys that name some.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use super::super::layer::{Item, Merged};
+use super::super::secret::PRIVATE;
 use super::super::values::Variable;
 use super::super::{env_file, pattern};
 use super::{Surroundings, read};
@@ -17,19 +18,24 @@ const KEYS: [&str; 3] = [
     "environments",
 ];
 
-/// What is set; `None` takes the image's variable away. A bare name that we have no value for says
-/// nothing in a file; on its own it takes the image's variable away.
-pub(super) fn environment(
-    merged: &Merged,
-    around: &Surroundings,
-) -> Result<BTreeMap<String, Option<String>>> {
-    let mut environment = BTreeMap::new();
+/// What the keys make of the payload's environment.
+pub(super) struct Environment {
+    /// What is set; `None` takes the image's variable away.
+    pub variables: BTreeMap<String, Option<String>>,
+    /// The names of those that nobody is shown.
+    pub private: BTreeSet<String>,
+}
+
+/// A bare name that we have no value for says nothing in a file; on its own it takes the image's
+/// variable away. Private variables win over all others, whatever the layers, as DockerOperator's.
+pub(super) fn environment(merged: &Merged, around: &Surroundings) -> Result<Environment> {
+    let mut variables = BTreeMap::new();
     for item in merged.by_layer(&KEYS) {
         match item.key.name {
             "environment_variables_from_host" => {
                 let names = around.variables.keys();
                 for name in names.filter(|name| pattern::matches(&item.text, name)) {
-                    environment.insert(name.clone(), ours(around, item, name)?);
+                    variables.insert(name.clone(), ours(around, item, name)?);
                 }
             }
             "env_file" => {
@@ -39,21 +45,33 @@ pub(super) fn environment(
                         None => ours(around, item, &name)?,
                     };
                     if value.is_some() {
-                        environment.insert(name, value);
+                        variables.insert(name, value);
                     }
                 }
             }
             _ => {
-                let Variable { name, value } = read::parse(item)?;
-                let value = match value {
-                    Some(value) => Some(value),
-                    None => ours(around, item, &name)?,
-                };
-                environment.insert(name, value);
+                let (name, value) = variable(around, item)?;
+                variables.insert(name, value);
             }
         }
     }
-    Ok(environment)
+    let mut private = BTreeSet::new();
+    for item in merged.all(PRIVATE) {
+        let (name, value) = variable(around, item)?;
+        private.insert(name.clone());
+        variables.insert(name, value);
+    }
+    Ok(Environment { variables, private })
+}
+
+/// A variable with the value it is given, or else that of our own environment.
+fn variable(around: &Surroundings, item: &Item) -> Result<(String, Option<String>)> {
+    let Variable { name, value } = read::parse(item)?;
+    let value = match value {
+        Some(value) => Some(value),
+        None => ours(around, item, &name)?,
+    };
+    Ok((name, value))
 }
 
 /// The value in airtight's own environment.

@@ -64,6 +64,26 @@ fn a_bare_variable_takes_our_value_or_takes_the_image_s_away() {
     assert_eq!(absent.get("NOT"), Some(&None));
 }
 
+#[test]
+fn a_private_variable_wins_over_higher_layers_and_is_known_as_private() {
+    let layer = |key: &str, text: &str| {
+        let mut layer = Layer::default();
+        layer.say(find(key).unwrap(), text, Origin::Flag);
+        layer
+    };
+    let layers = [
+        layer("image", "busybox"),
+        layer("private_environments", "A=private"),
+        layer("private_environments", "OURS"),
+        layer("environments", "A=flag"),
+    ];
+    let merged = merge([&Layer::defaults()].into_iter().chain(&layers));
+    let settings = Settings::parse(&merged, Vec::new(), &around()).unwrap();
+    let value = |name| settings.environment.get(name).and_then(Option::as_deref);
+    assert_eq!((value("A"), value("OURS")), (Some("private"), Some("o")));
+    assert_eq!(settings.private, ["A", "OURS"].map(str::to_owned).into());
+}
+
 proptest! {
     #[test]
     fn any_text_is_a_setting_or_refused(number in 0..KEYS.len(), text in "(?s).{0,64}") {

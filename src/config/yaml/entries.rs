@@ -9,6 +9,7 @@ use serde::de::{
 use serde_saphyr::{Location, Spanned};
 
 use super::super::keys::{self, Key, NAMES, Shape};
+use crate::secret;
 
 /// A metadata file: everything below `docker_runtime:`, and keys that are unknown in either place.
 pub struct Document(pub Vec<Said>);
@@ -193,7 +194,8 @@ impl<'de> Deserialize<'de> for List {
                 while let Some(name) = map.next_key::<String>()? {
                     if name.is_empty() || name.contains(['=', '\0']) {
                         return Err(A::Error::custom(format!(
-                            "invalid name {name:?}: it is not empty and has no '=' in it"
+                            "invalid name {:?}: it is not empty and has no '=' in it",
+                            secret::hidden(&name)
                         )));
                     }
                     let value = map.next_value::<Spanned<Option<String>>>()?;

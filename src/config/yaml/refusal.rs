@@ -49,7 +49,12 @@ fn words(error: &Error) -> Failure {
             unexpected,
             expected,
             ..
-        } => Failure::usage(format!("{expected} is needed here, not {unexpected}")),
+        } => {
+            // serde quotes the value, which may be a secret, behind the name of its type.
+            let kind = unexpected.split(['"', '`']).next().unwrap_or_default();
+            let kind = kind.trim_end();
+            Failure::usage(format!("{expected} is needed here, not {kind}"))
+        }
         other => Failure::usage(format!(
             "invalid YAML: {}",
             UserMessageFormatter.format_message(other)

@@ -121,7 +121,11 @@ fn an_oom_score_below_0_needs_a_capability_of_the_host() {
 #[test]
 fn what_the_kernel_could_not_execute_is_refused_before_anything_exists() {
     let long = "x".repeat(MAX_STRING);
-    assert!(refusal(&[("environments", &format!("A={long}"))]).contains("128 KiB"));
+    let refused = refusal(&[("environments", &format!("A={long}"))]);
+    assert!(
+        refused.contains("128 KiB") && refused.ends_with("\"A\"…"),
+        "{refused}"
+    );
     assert!(command_of(json!({}), &[], &["echo", &long]).is_err());
     let many = vec!["x".repeat(1000); 2200];
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
