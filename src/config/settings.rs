@@ -133,6 +133,8 @@ impl Settings {
                 "give it as the first argument, with --image, in the metadata file of --dag-file, or as CONTAINER_REPOSITORY in airflow.cfg",
             )
         })?;
+        // Nothing of a finished run stays, whatever it says; but what it says is right or wrong.
+        switch(merged, "remove_container_after_exit")?;
         Ok(Self {
             image: image.parse().map_err(|why: Failure| named_by.refuse(why))?,
             command,
