@@ -41,6 +41,11 @@ bench: deps images ## time airtight beside ctr and runc
 build: deps ## build airtight, unoptimised
 	@cargo build --locked --workspace
 
+.PHONY: docs
+docs: build ## renew what is made from runtime-specs/keys.yaml: docs/keys.md and the JSON schema
+	@$(TARGET)/debug/airtight config keys --format markdown >docs/keys.md
+	@$(TARGET)/debug/airtight config schema >runtime-specs/metadata.schema.json
+
 .PHONY: deps
 deps: ## install what is missing, from Debian's packages
 	@scripts/install-deps

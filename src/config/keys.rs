@@ -1,5 +1,9 @@
 //! The table of runtime keys, generated from `runtime-specs/keys.yaml` at build time.
 
+use serde_json::Value;
+
+use super::profile::Profile;
+
 /// What a key's value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -22,6 +26,32 @@ pub enum Merge {
     ByName,
     /// Both count; an item replaces the one with the same path inside.
     ByTarget,
+}
+
+impl Merge {
+    /// What `airtight config keys` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Replace => "replace",
+            Self::Append => "append",
+            Self::ByName => "by name",
+            Self::ByTarget => "by target",
+        }
+    }
+
+    /// What it means, as a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Replace => "The highest layer that says something counts alone",
+            Self::Append => "Items of all layers count, the lower layers' first",
+            Self::ByName => {
+                "Items of all layers count; one replaces a lower layer's with the same text before its ="
+            }
+            Self::ByTarget => {
+                "Items of all layers count; one replaces a lower layer's with the same path inside"
+            }
+        }
+    }
 }
 
 /// What the author of a DAG may do with a key in a metadata file; `ceilings` applies it.
@@ -83,6 +113,68 @@ pub struct Key {
     /// JSON.
     pub example: &'static str,
     pub help: &'static str,
+}
+
+impl Type {
+    /// The JSON schema of one value.
+    pub fn schema_value(&self) -> Value {
+        json_of(self.schema)
+    }
+}
+
+/// The table's JSON, as the build wrote it.
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+impl Key {
+    /// What `airtight config keys` calls its type.
+    pub fn type_name(&self) -> String {
+        match self.shape {
+            Shape::List => format!("{} list", self.kind.name),
+            Shape::Switch | Shape::Text => self.kind.name.to_owned(),
+        }
+    }
+
+    /// Its name in airflow.cfg.
+    pub fn airflow_cfg(&self) -> String {
+        self.name.to_uppercase()
+    }
+
+    /// The flag with its dashes, where it has one.
+    pub fn long_flag(&self) -> Option<String> {
+        (!self.flag.is_empty()).then(|| format!("--{}", self.flag))
+    }
+
+    /// Its example.
+    pub fn example_value(&self) -> Value {
+        json_of(self.example)
+    }
+
+    /// What holds when no layer says anything, and in a profile where that differs.
+    pub fn default_words(&self) -> String {
+        let words = self.default.or(self.otherwise).unwrap_or_default();
+        let said: Vec<(&str, String)> = Profile::ALL
+            .into_iter()
+            .filter_map(|profile| Some((profile.name(), profile.default_of(self)?)))
+            .collect();
+        match said.as_slice() {
+            [] => words.to_owned(),
+            [(_, first), rest @ ..]
+                if said.len() == Profile::ALL.len()
+                    && rest.iter().all(|(_, other)| other == first) =>
+            {
+                format!("{words} (profiles: {first})")
+            }
+            some => {
+                let some: Vec<_> = some
+                    .iter()
+                    .map(|(who, text)| format!("{who}: {text}"))
+                    .collect();
+                format!("{words} ({})", some.join(", "))
+            }
+        }
+    }
 }
 
 include!(concat!(env!("OUT_DIR"), "/keys.rs"));

@@ -20,6 +20,7 @@ pub mod operator;
 mod pattern;
 pub mod profile;
 mod program;
+pub mod schema;
 mod secret;
 pub mod settings;
 pub mod sources;

@@ -46,10 +46,7 @@ impl Operator {
         environment: Environment,
         commands: Commands,
     ) -> Result<Self> {
-        let config = match AirflowConfig::find(&environment)? {
-            Some(path) => AirflowConfig::read(path, environment)?,
-            None => AirflowConfig::without_file(environment),
-        };
+        let config = AirflowConfig::found(environment)?;
         let mut operator = Self {
             layers: vec![Layer::defaults()],
             ceilings: Ceilings::read(&config, profile)?,

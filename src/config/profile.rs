@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::airflow_cfg::Value;
-use super::keys;
-use super::layer::{Layer, Origin};
+use super::keys::{self, Key};
+use super::layer::{Layer, Origin, merge};
 use super::values::Invalid;
 
 /// Which sections of airflow.cfg apply on top of `[docker_runtime]`.
@@ -89,6 +89,12 @@ impl Profile {
             }
         }
         layer
+    }
+
+    /// Its default of `key`, where it has one.
+    pub fn default_of(self, key: &Key) -> Option<String> {
+        let defaults = merge([&self.defaults()]);
+        defaults.one(key.name).map(|item| item.text.clone())
     }
 }
 

@@ -136,6 +136,8 @@ impl Settings {
             )
         })?;
         let Environment { variables, private } = environment(merged, around)?;
+        // Nothing of a finished run stays, whatever it says; but what it says is right or wrong.
+        switch(merged, "remove_container_after_exit")?;
         Ok(Self {
             image: image.parse().map_err(|why: Failure| named_by.refuse(why))?,
             command,

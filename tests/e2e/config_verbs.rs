@@ -223,7 +223,10 @@ fn keys_lists_every_key_with_what_an_author_may_do() {
     let host = Host::with(&[]);
     let table = host.airtight(&["config", "keys"]).ok();
     assert!(
-        table.lines().any(|line| line.starts_with("privileged ")),
+        table
+            .lines()
+            .any(|line| line.starts_with("privileged ")
+                && line.ends_with("false (true: ALLOWED_KEYS)")),
         "{table}"
     );
     let json = host.airtight(&["config", "keys", "--format", "json"]).ok();
@@ -233,4 +236,38 @@ fn keys_lists_every_key_with_what_an_author_may_do() {
             .any(|key| key["airflow_cfg"] == "DOCKER_CGROUP_SUBPATH"
                 && key["flag"] == "--cgroup-subpath")
     );
+}
+
+#[test]
+fn keys_shows_the_ceilings_of_the_airflow_cfg_at_hand() {
+    let config = "[docker_runtime_ceilings]\nMAX_MEMORY = 8g\nALLOWED_KEYS = devices\n";
+    let (host, _) = set_up(config, "");
+    let table = host.airtight(&["config", "keys"]).ok();
+    for (key, words) in [
+        ("memory ", "up to MAX_MEMORY = 8g"),
+        ("cpus ", "anything (MAX_CPUS is not set)"),
+        ("devices ", "anything (listed in ALLOWED_KEYS)"),
+    ] {
+        let row = table.lines().find(|line| line.starts_with(key));
+        assert!(row.unwrap_or_default().ends_with(words), "{key}: {table}");
+    }
+    let page = host.airtight(&["config", "keys", "--format", "markdown"]);
+    assert!(!page.ok().contains("8g"), "the page is of no machine");
+}
+
+#[test]
+fn keys_refuses_an_airflow_cfg_that_cannot_be_read() {
+    let (host, _) = set_up("[docker_runtime_ceilings\n", "");
+    let output = host.airtight(&["config", "keys"]);
+    assert_eq!(output.code, 125, "{output:?}");
+    assert!(output.stderr.contains("airflow.cfg:1"), "{output:?}");
+}
+
+#[test]
+fn schema_is_one_that_editors_know() {
+    let schema = Host::with(&[]).airtight(&["config", "schema"]).ok();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+    let keys = &schema["properties"]["docker_runtime"]["properties"];
+    assert_eq!(keys["network_mode"]["default"], "none");
 }

@@ -1,74 +1,130 @@
-//! `airtight config keys`: every runtime key.
+//! `airtight config keys`: every runtime key, as a table, as data, or as the page `docs/keys.md`.
+//!
+//! In: the table of keys and, where airflow.cfg sets ceilings, what they are here. The page says what
+//! holds everywhere, so that it does not depend on the machine it is made on.
 
-use clap::{ArgMatches, Command};
-use serde_json::json;
+mod page;
 
-use super::super::out::{self, Format};
-use crate::config::{Author, Shape, keys};
+use clap::builder::{EnumValueParser, PossibleValue};
+use clap::{ArgMatches, Command, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use super::super::out::{self, Format, Notation};
+use crate::config::airflow_cfg::{AirflowConfig, Environment};
+use crate::config::ceilings::{self, Ceilings};
+use crate::config::{Key, Profile, Shape, keys};
 use crate::failure::Result;
+
+/// How keys are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeysFormat {
+    /// As any result is.
+    Plain(Format),
+    /// The page `docs/keys.md`.
+    Markdown,
+}
+
+impl ValueEnum for KeysFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Plain(Format::Table),
+            Self::Plain(Format::Data(Notation::Json)),
+            Self::Plain(Format::Data(Notation::Yaml)),
+            Self::Markdown,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Plain(format) => format.to_possible_value(),
+            Self::Markdown => Some(PossibleValue::new("markdown")),
+        }
+    }
+}
 
 /// The definition of the verb.
 pub fn command() -> Command {
     Command::new("keys")
-        .about("Lists every runtime key")
-        .arg(Format::arg())
+        .about("Lists every runtime key, its type, its default, and what a metadata file may set")
+        .arg(Format::arg().value_parser(EnumValueParser::<KeysFormat>::new()))
+        .after_help(
+            "Where airflow.cfg has ceilings, the last column says what they are; docs/keys.md explains each key.",
+        )
 }
 
 /// Prints them.
 pub fn run(matches: &ArgMatches) -> Result<()> {
-    if matches!(Format::of(matches), Format::Data(_)) {
-        let keys = keys::KEYS.iter().map(|key| {
-            json!({
-                "key": key.name,
-                "airflow_cfg": key.name.to_uppercase(),
-                "flag": (!key.flag.is_empty()).then(|| format!("--{}", key.flag)),
-                "shape": shape(key.shape),
-                "default": key.default,
-                "author": author(key.author),
-                "help": key.help,
-            })
-        });
-        return out::print_json(&keys.collect::<Vec<_>>());
-    }
-    let mut table = out::table(&["KEY", "FLAG", "SHAPE", "DEFAULT", "A METADATA FILE MAY SET"]);
-    for key in keys::KEYS {
-        let flag = if key.flag.is_empty() {
-            String::new()
-        } else {
-            format!("--{}", key.flag)
-        };
-        table.add_row([
-            key.name,
-            &flag,
-            shape(key.shape),
-            key.default.unwrap_or(""),
-            author(key.author),
-        ]);
-    }
-    out::print(&out::table_text(&table))
-}
-
-fn shape(shape: Shape) -> &'static str {
-    match shape {
-        Shape::Switch => "true or false",
-        Shape::Text => "text",
-        Shape::List => "list",
+    match matches.get_one("format").copied() {
+        Some(KeysFormat::Markdown) => out::print(&page::text()),
+        Some(KeysFormat::Plain(Format::Data(notation))) => {
+            let here = ceilings_here()?;
+            let keys = keys::KEYS.iter().map(|key| data(key, here.as_ref()));
+            out::print_data(&keys.collect::<Vec<_>>(), notation)
+        }
+        Some(KeysFormat::Plain(Format::Table)) | None => {
+            let here = ceilings_here()?;
+            let header = [
+                "KEY",
+                "TYPE",
+                "DEFAULT",
+                "MERGE",
+                "FLAG",
+                "A METADATA FILE MAY SET",
+            ];
+            let mut table = out::table(&header);
+            for key in keys::KEYS {
+                let rule = here
+                    .as_ref()
+                    .map_or_else(|| ceilings::rule(key), |here| here.rule_here(key));
+                table.add_row([
+                    key.name,
+                    &key.type_name(),
+                    &key.default_words(),
+                    key.merge.name(),
+                    &key.long_flag().unwrap_or_default(),
+                    &rule,
+                ]);
+            }
+            out::print(&out::table_text(&table))
+        }
     }
 }
 
-fn author(author: Author) -> &'static str {
-    match author {
-        Author::Free => "anything",
-        Author::Consent => "nothing without consent",
-        Author::OnIsFree => "true",
-        Author::OffIsFree => "false",
-        Author::PrivateMode => "private or none",
-        Author::Maximum => "up to the operator's maximum",
-        Author::Image => "what ALLOWED_IMAGES allows",
-        Author::HostPaths => "paths below ALLOWED_VOLUME_PREFIXES",
-        Author::Capabilities => "default capabilities; any drop",
-        Author::SecurityOptions => "no-new-privileges",
-        Author::User => "any but root, where RUN_AS_USER is set",
-        Author::Variables => "values, none of the host's",
+/// The operator's ceilings, where there are any.
+fn ceilings_here() -> Result<Option<Ceilings>> {
+    let config = AirflowConfig::found(Environment::of_this_process())?;
+    if config.section(ceilings::SECTION).next().is_none() {
+        return Ok(None);
     }
+    // They are the same for every profile.
+    Ceilings::read(&config, Some(Profile::TaskExecution)).map(Some)
+}
+
+fn data(key: &Key, here: Option<&Ceilings>) -> Value {
+    let profiles: Map<_, _> = Profile::ALL
+        .into_iter()
+        .filter_map(|profile| {
+            let text = profile.default_of(key)?;
+            Some((profile.name().to_owned(), text.into()))
+        })
+        .collect();
+    json!({
+        "key": key.name,
+        "airflow_cfg": key.airflow_cfg(),
+        "flag": key.long_flag(),
+        "short": key.short.map(|letter| format!("-{letter}")),
+        "alias": key.alias.map(|alias| format!("--{alias}")),
+        "type": key.kind.name,
+        "list": key.shape == Shape::List,
+        "written": key.kind.written,
+        "default": key.default,
+        "otherwise": key.otherwise,
+        "profiles": profiles,
+        "merge": key.merge.name(),
+        "group": key.group,
+        "help": key.help,
+        "example": key.example_value(),
+        "metadata_file": ceilings::rule(key),
+        "ceiling_here": here.map(|here| here.rule_here(key)),
+    })
 }

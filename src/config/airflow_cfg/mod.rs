@@ -75,6 +75,14 @@ impl AirflowConfig {
         }
     }
 
+    /// The file where Airflow would look for it; without one, `environment` alone.
+    pub fn found(environment: Environment) -> Result<Self> {
+        match Self::find(&environment)? {
+            Some(path) => Self::read(path, environment),
+            None => Ok(Self::without_file(environment)),
+        }
+    }
+
     /// Reads the file.
     pub fn read(path: impl Into<PathBuf>, environment: Environment) -> Result<Self> {
         let path = path.into();

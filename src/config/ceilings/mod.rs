@@ -13,6 +13,7 @@
 //! has is in `runtime-specs/keys.yaml`.
 
 mod maxima;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,7 @@ use crate::spec::base::Base;
 use crate::spec::capabilities::CapabilityName;
 use maxima::quantity;
 pub use maxima::{maximum_name, quantities};
+pub use words::rule;
 
 /// The section of airflow.cfg.
 pub const SECTION: &str = "docker_runtime_ceilings";
