@@ -70,6 +70,7 @@ fn of_a_pair_the_name_stays() {
     assert_eq!(pair("STAGE=test"), "STAGE=test");
     assert_eq!(pair("DB=pg://me:hunter2@h/d"), "DB=pg://me:***@h/d");
     assert_eq!(pair("DB_PASSWORD"), "DB_PASSWORD");
+    assert_eq!(pair("=hunter2"), "=***");
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn bytes_that_are_no_text_are_refused_by_name() {
     let refused = |command: &mut Command, words: &[&str]| Output::of(command).refused(words);
     refused(
         host.command(&["run", "-e"]).arg(bad(b"A=")).arg(SHOW),
-        &[r#""A=\xFF""#, "not UTF-8"],
+        &["\"A=…\"", "not UTF-8"],
     );
     refused(host.command(&["run"]).arg(bad(b"--")), &["no flag --"]);
     refused(host.command(&["run"]).arg(bad(b"")), &[r#""\xFF""#]);

@@ -32,6 +32,7 @@ mod pass_fd;
 mod process;
 mod profile;
 mod runtimes;
+mod secrets;
 mod stop;
 mod stopped_containerd;
 mod streams;

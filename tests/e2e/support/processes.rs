@@ -40,6 +40,14 @@ pub fn with_argument(argument: &str) -> i32 {
     pids().find(has).expect("there is such a process")
 }
 
+/// The arguments of every process of this host.
+pub fn arguments() -> impl Iterator<Item = (i32, String)> {
+    pids().map(|pid| {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        (pid, String::from_utf8_lossy(&arguments).into_owned())
+    })
+}
+
 /// What process `pid` calls itself.
 pub fn name(pid: i32) -> String {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
