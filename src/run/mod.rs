@@ -20,6 +20,7 @@ pub mod state;
 mod stdio;
 mod supervise;
 mod terminal;
+mod thread;
 pub mod verdict;
 mod wait;
 
