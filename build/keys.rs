@@ -64,6 +64,9 @@ pub fn generate() {
                 ("capabilities", "Capabilities"),
                 ("security-options", "SecurityOptions"),
                 ("user", "User"),
+                ("ulimits", "Ulimits"),
+                ("labels", "Labels"),
+                ("unless-set", "UnlessSet"),
                 ("variables", "Variables"),
             ],
         );

@@ -47,6 +47,12 @@ pub enum Author {
     SecurityOptions,
     /// Root takes consent where the operator set a user.
     User,
+    /// Limits of one process; priorities take consent.
+    Ulimits,
+    /// Labels that nobody acts upon.
+    Labels,
+    /// Anything, unless the operator set it.
+    UnlessSet,
     /// Values may be given, but not taken from the host's environment.
     Variables,
 }

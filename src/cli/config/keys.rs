@@ -66,9 +66,12 @@ fn author(author: Author) -> &'static str {
         Author::Maximum => "up to the operator's maximum",
         Author::Image => "what ALLOWED_IMAGES allows",
         Author::HostPaths => "paths below ALLOWED_VOLUME_PREFIXES",
-        Author::Capabilities => "default capabilities; any drop",
+        Author::Capabilities => "default capabilities that CAP_DROP leaves; any drop",
         Author::SecurityOptions => "no-new-privileges",
         Author::User => "any but root, where RUN_AS_USER is set",
+        Author::Ulimits => "any but rtprio and nice",
+        Author::Labels => "any that containerd and nerdctl do not act upon",
+        Author::UnlessSet => "anything, where the operator sets nothing",
         Author::Variables => "values, none of the host's",
     }
 }

@@ -12,6 +12,8 @@
 //! A refusal names the key, the file and line, and the setting that would allow it. Which rule a key
 //! has is in `runtime-specs/keys.yaml`.
 
+mod powers;
+
 use std::path::{Path, PathBuf};
 
 use super::airflow_cfg::AirflowConfig;
@@ -21,13 +23,11 @@ use super::pattern::matches;
 use super::profile::Profile;
 use super::sources::aip_image;
 use super::values::{
-    Bytes, Cpus, MountSource, PidsLimit, SecurityOption, SwapLimit, duration, parse_mount,
-    parse_volume,
+    BlkioWeight, Bytes, CpuShares, Cpus, MountSource, PidsLimit, SecurityOption, SwapLimit,
+    duration, parse_mount, parse_volume,
 };
 use crate::failure::{Failure, Result};
 use crate::image::Wanted;
-use crate::spec::base::Base;
-use crate::spec::capabilities::CapabilityName;
 
 /// The section of airflow.cfg.
 pub const SECTION: &str = "docker_runtime_ceilings";
@@ -101,7 +101,7 @@ impl Ceilings {
                 return None;
             }
             match said {
-                Said::Value(item) => self.check_value(item).err(),
+                Said::Value(item) => self.check_value(item, operator).err(),
                 Said::Clear(item) => self.check_clear(item, operator).err(),
                 Said::Remove(_) => None,
             }
@@ -109,7 +109,7 @@ impl Ceilings {
         refused.collect()
     }
 
-    fn check_value(&self, item: &Item) -> Result<()> {
+    fn check_value(&self, item: &Item, operator: &Merged) -> Result<()> {
         let text = item.text.trim();
         let on = !matches!(
             text.to_ascii_lowercase().as_str(),
@@ -123,7 +123,12 @@ impl Ceilings {
             Author::PrivateMode => matches!(text, "" | "none" | "private"),
             Author::Maximum => return self.check_maximum(item),
             Author::HostPaths => return self.check_mount(item),
-            Author::Capabilities => item.key.name == "cap_drop" || is_default_capability(text),
+            Author::Capabilities => {
+                item.key.name == "cap_drop" || powers::is_harmless_capability(text, operator)
+            }
+            Author::Ulimits => !powers::is_priority(text),
+            Author::Labels => !powers::is_acted_upon(text),
+            Author::UnlessSet => operator.one(item.key.name).is_none(),
             Author::SecurityOptions => {
                 matches!(text.parse(), Ok(SecurityOption::NoNewPrivileges(true)))
             }
@@ -141,7 +146,10 @@ impl Ceilings {
         let set = operator.one(item.key.name).is_some();
         let restriction = match item.key.author {
             Author::Maximum => self.maximum(item.key).is_some(),
-            Author::Capabilities | Author::SecurityOptions | Author::Consent => set,
+            Author::Capabilities
+            | Author::SecurityOptions
+            | Author::Consent
+            | Author::UnlessSet => set,
             _ => false,
         };
         if restriction {
@@ -275,13 +283,6 @@ pub fn final_image(merged: &Merged) -> Option<(String, &Item)> {
     }
 }
 
-fn is_default_capability(text: &str) -> bool {
-    match text.parse() {
-        Ok(CapabilityName::One(capability)) => Base::builtin().capabilities.contains(&capability),
-        _ => false,
-    }
-}
-
 /// A quantity as a number that can be compared; what means "unlimited" is infinite.
 fn quantity(key: &Key, text: &str) -> Result<f64, String> {
     let unlimited_at_zero = |number: f64| if number == 0.0 { f64::INFINITY } else { number };
@@ -291,6 +292,13 @@ fn quantity(key: &Key, text: &str) -> Result<f64, String> {
     let why = |why: super::values::Invalid| why.to_string();
     Ok(match key.name {
         "cpus" => number(text.parse::<Cpus>().map_err(why)?.thousandths),
+        // 0 leaves the kernel's own weights (kernel, sched-design-CFS and block/bfq-iosched).
+        "cpu_shares" if text.trim() == "0" => 1024.0,
+        "cpu_shares" => number(text.parse::<CpuShares>().map_err(why)?.0),
+        "blkio_weight" => match text.parse::<BlkioWeight>().map_err(why)?.0 {
+            0 => 100.0,
+            weight => f64::from(weight),
+        },
         "pids_limit" => match text.parse::<PidsLimit>().map_err(why)? {
             PidsLimit::Unlimited => f64::INFINITY,
             PidsLimit::Most(most) => number(u64::from(most)),

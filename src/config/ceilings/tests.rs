@@ -7,10 +7,13 @@ use crate::config::layer::{Origin, merge};
 use crate::config::profile::Profile;
 use crate::config::settings::{Settings, Surroundings};
 use crate::config::yaml;
+use crate::spec::base::Base;
+use crate::spec::capabilities::CapabilityName;
+use oci_spec::runtime::{Capability, PosixRlimitType};
 use proptest::prelude::*;
 
 /// Ceilings from `(KEY, value)` pairs of the section.
-fn ceilings(said: &[(&str, &str)]) -> Ceilings {
+pub(super) fn ceilings(said: &[(&str, &str)]) -> Ceilings {
     let variable = |(key, value): &(&str, &str)| {
         (
             format!("AIRFLOW__DOCKER_RUNTIME_CEILINGS__{key}").into(),
@@ -38,7 +41,7 @@ fn author(body: &str) -> Layer {
     yaml::layer(&format!("docker_runtime: {{{body}}}"), "d.yaml".into()).unwrap()
 }
 
-fn operator(said: &[(&str, &str)]) -> Merged {
+pub(super) fn operator(said: &[(&str, &str)]) -> Merged {
     let mut layer = Layer::default();
     for (name, text) in said {
         layer.say(super::super::keys::find(name).unwrap(), *text, Origin::Flag);
@@ -47,12 +50,12 @@ fn operator(said: &[(&str, &str)]) -> Merged {
 }
 
 /// The first refusal.
-fn check_against(ceilings: &Ceilings, body: &str, operator: &Merged) -> Result<()> {
+pub(super) fn check_against(ceilings: &Ceilings, body: &str, operator: &Merged) -> Result<()> {
     let refusals = ceilings.refusals(&author(body), operator);
     refusals.into_iter().next().map_or(Ok(()), Err)
 }
 
-fn check(ceilings: &Ceilings, body: &str) -> Result<()> {
+pub(super) fn check(ceilings: &Ceilings, body: &str) -> Result<()> {
     check_against(ceilings, body, &operator(&[]))
 }
 
@@ -84,6 +87,7 @@ fn without_consent_nothing_that_gives_power_over_the_host_can_be_set() {
         "environment_variables_from_host: ['*']",
         "limit_resource: false",
         "init: false",
+        "interactive: true",
         "pass_fd: [3]",
         "oom_score_adj: -500",
         "oom_kill_disable: true",
@@ -153,6 +157,8 @@ fn quantities_stop_at_their_maximum_and_unlimited_is_above_any() {
         ("MAX_PIDS_LIMIT", "100"),
         ("MAX_TIMEOUT", "1h"),
         ("MAX_SHM_SIZE", "64m"),
+        ("MAX_CPU_SHARES", "512"),
+        ("MAX_BLKIO_WEIGHT", "50"),
     ]);
     for body in [
         "memory: 2g",
@@ -160,6 +166,8 @@ fn quantities_stop_at_their_maximum_and_unlimited_is_above_any() {
         "pids_limit: 100",
         "timeout: 60m",
         "shm_size: 1m",
+        "cpu_shares: 512",
+        "blkio_weight: 50",
     ] {
         check(&limited, body).expect(body);
     }
@@ -173,6 +181,10 @@ fn quantities_stop_at_their_maximum_and_unlimited_is_above_any() {
         "timeout: 61m",
         "shm_size: 65m",
         "timeout: null",
+        "cpu_shares: 513",
+        "cpu_shares: 0",
+        "blkio_weight: 51",
+        "blkio_weight: 0",
     ] {
         let failure = check(&limited, body).expect_err(body);
         assert!(!failure.hints().is_empty(), "{failure}");
@@ -294,6 +306,9 @@ fn value() -> impl Strategy<Value = String> {
         "'type=bind,source=/,target=/h'",
         "['type=bind,source=/,target=/h']",
         "[]",
+        "[rtprio=99]",
+        "[nerdctl/state-dir=/etc]",
+        "[NET_RAW]",
         "~",
         "1e3",
         "on",
@@ -332,6 +347,10 @@ proptest! {
         prop_assert!(settings.cgroup_mount_path == "/sys/fs/cgroup" && settings.pass_fds.is_empty());
         let is_bind = |mount: &crate::config::values::Mount| matches!(mount.source, MountSource::Bind { .. });
         prop_assert!(!settings.mounts.iter().any(is_bind));
+        prop_assert!(!settings.labels.iter().any(|label| label.name.starts_with("nerdctl/")));
+        prop_assert!(!settings.ulimits.iter().any(|limit| limit.kind == PosixRlimitType::RlimitRtprio));
+        prop_assert!(!settings.capabilities.add.contains(&CapabilityName::One(Capability::NetRaw)));
+        prop_assert!(!settings.interactive);
         prop_assert!(!settings.capabilities.drop.is_empty());
         prop_assert!(settings.capabilities.add.iter().all(|cap| matches!(cap, CapabilityName::One(cap) if Base::builtin().capabilities.contains(cap))));
     }
