@@ -64,6 +64,7 @@ pub fn generate() {
                 ("capabilities", "Capabilities"),
                 ("security-options", "SecurityOptions"),
                 ("user", "User"),
+                ("targets", "Targets"),
                 ("ulimits", "Ulimits"),
                 ("labels", "Labels"),
                 ("unless-set", "UnlessSet"),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::ceilings::final_image;
+use super::ceilings::{Fences, final_image};
 use super::layer::{Item, Merged, OnTwin};
 use super::values::{
     AppArmor, BlkioWeight, Bytes, CpuShares, Cpus, Device, Invalid, IpcMode, Label, Mount,
@@ -113,6 +113,8 @@ pub struct Surroundings {
     pub socket: PathBuf,
     /// The author of a metadata file must not become root.
     pub root_forbidden: bool,
+    /// Where the host paths of a metadata file must lead.
+    pub fences: Fences,
 }
 
 impl Settings {
@@ -277,7 +279,13 @@ fn environment(merged: &Merged, around: &Surroundings) -> Result<BTreeMap<String
 fn mounts(merged: &Merged, around: &Surroundings) -> Result<Vec<Mount>> {
     let target = |mount: &Mount| mount.target.clone();
     let with = |parse: fn(&str) -> Result<Mount, Invalid>| {
-        move |item: &Item| parse(&item.text).map_err(|why| item.refuse(why))
+        move |item: &Item| {
+            let mount = parse(&item.text).map_err(|why| item.refuse(why))?;
+            Ok(match around.fences.of(item) {
+                Some(fence) => mount.behind(fence),
+                None => mount,
+            })
+        }
     };
     let mut mounts: Vec<Mount> = Vec::new();
     for (key, parse) in [

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::airflow_cfg::{self, AirflowConfig, Environment, Scope, Value};
-use super::ceilings::{Ceilings, final_image};
+use super::ceilings::{Ceilings, Fences, final_image};
 use super::keys::{self, Key, NAMES, Shape};
 use super::layer::{Layer, Merged, Origin, merge};
 use super::profile::{COMMON_SECTION, Profile};
@@ -38,6 +38,8 @@ pub struct Collected {
     pub warnings: Vec<String>,
     /// The author must not become root.
     pub root_forbidden: bool,
+    /// Where the host paths of the metadata file must lead.
+    pub fences: Fences,
 }
 
 impl Sources<'_> {
@@ -72,6 +74,7 @@ impl Sources<'_> {
         let mut warnings = Vec::new();
         let mut refusals = Vec::new();
         let mut root_forbidden = false;
+        let mut fences = Fences::default();
         let mut layers = vec![Layer::defaults()];
         if self.profile.is_some() || self.dag_file.is_some() {
             let environment = Environment::of_this_process();
@@ -87,6 +90,7 @@ impl Sources<'_> {
                 let operator = merge(layers.clone());
                 refusals = ceilings.refusals(&author, &operator);
                 root_forbidden = !author.said().is_empty() && ceilings.forbid_root(&operator);
+                fences = ceilings.fences(&author);
                 layers.push(author);
                 refusals.extend(ceilings.check_image(&merge(layers.clone())).err());
             }
@@ -98,6 +102,7 @@ impl Sources<'_> {
                 merged,
                 warnings,
                 root_forbidden,
+                fences,
             },
             refusals,
         ))

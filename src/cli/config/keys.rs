@@ -69,6 +69,7 @@ fn author(author: Author) -> &'static str {
         Author::Capabilities => "default capabilities that CAP_DROP leaves; any drop",
         Author::SecurityOptions => "no-new-privileges",
         Author::User => "any but root, where RUN_AS_USER is set",
+        Author::Targets => "anywhere but below /proc, /sys and /dev",
         Author::Ulimits => "any but rtprio and nice",
         Author::Labels => "any that containerd and nerdctl do not act upon",
         Author::UnlessSet => "anything, where the operator sets nothing",

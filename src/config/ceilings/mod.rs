@@ -12,9 +12,8 @@
 //! A refusal names the key, the file and line, and the setting that would allow it. Which rule a key
 //! has is in `runtime-specs/keys.yaml`.
 
+mod mounts;
 mod powers;
-
-use std::path::{Path, PathBuf};
 
 use super::airflow_cfg::AirflowConfig;
 use super::keys::{Author, KEYS, Key};
@@ -23,11 +22,13 @@ use super::pattern::matches;
 use super::profile::Profile;
 use super::sources::aip_image;
 use super::values::{
-    BlkioWeight, Bytes, CpuShares, Cpus, MountSource, PidsLimit, SecurityOption, SwapLimit,
-    duration, parse_mount, parse_volume,
+    BlkioWeight, Bytes, CpuShares, Cpus, PidsLimit, SecurityOption, SwapLimit, duration,
 };
 use crate::failure::{Failure, Result};
 use crate::image::Wanted;
+use mounts::HostPaths;
+
+pub use mounts::Fences;
 
 /// The section of airflow.cfg.
 pub const SECTION: &str = "docker_runtime_ceilings";
@@ -37,7 +38,7 @@ pub const SECTION: &str = "docker_runtime_ceilings";
 pub struct Ceilings {
     keys: Vec<String>,
     images: Vec<String>,
-    prefixes: Vec<PathBuf>,
+    host_paths: HostPaths,
     /// By the name of the key.
     maxima: Vec<(String, String)>,
 }
@@ -52,7 +53,7 @@ impl Ceilings {
     ) -> Result<Self> {
         let mut ceilings = Self::default();
         if profile.is_none() && config.section(SECTION).next().is_none() {
-            ceilings.prefixes = vec![PathBuf::from("/")];
+            ceilings.host_paths = HostPaths::Any;
         }
         for (name, value) in config.section(SECTION) {
             let value = value?;
@@ -67,7 +68,8 @@ impl Ceilings {
                 "allowed_keys" => ceilings.keys = list().map(str::to_lowercase).collect(),
                 "allowed_images" => ceilings.images = list().map(str::to_owned).collect(),
                 "allowed_volume_prefixes" => {
-                    ceilings.prefixes = list().map(PathBuf::from).collect()
+                    ceilings.host_paths =
+                        HostPaths::below(list()).map_err(|why| value.refuse(&why))?;
                 }
                 other => match other.strip_prefix("max_").and_then(super::keys::find) {
                     Some(key) if key.author == Author::Maximum => {
@@ -97,7 +99,7 @@ impl Ceilings {
     pub fn refusals(&self, author: &Layer, operator: &Merged) -> Vec<Failure> {
         let refused = author.said().iter().filter_map(|said| {
             let (Said::Value(item) | Said::Clear(item) | Said::Remove(item)) = said;
-            if self.keys.iter().any(|name| name == item.key.name) {
+            if self.consents_to(item.key) {
                 return None;
             }
             match said {
@@ -122,7 +124,7 @@ impl Ceilings {
             Author::OffIsFree => !on,
             Author::PrivateMode => matches!(text, "" | "none" | "private"),
             Author::Maximum => return self.check_maximum(item),
-            Author::HostPaths => return self.check_mount(item),
+            Author::HostPaths | Author::Targets => return self.check_mount(item),
             Author::Capabilities => {
                 item.key.name == "cap_drop" || powers::is_harmless_capability(text, operator)
             }
@@ -183,43 +185,6 @@ impl Ceilings {
             )))
     }
 
-    fn check_mount(&self, item: &Item) -> Result<()> {
-        let parse = if item.key.name == "mounts" {
-            parse_mount
-        } else {
-            parse_volume
-        };
-        let mount = parse(&item.text).map_err(|why| item.refuse(why))?;
-        let MountSource::Bind { host, .. } = &mount.source else {
-            return Ok(());
-        };
-        if mount
-            .options
-            .iter()
-            .any(|option| option.ends_with("shared"))
-        {
-            return Err(item
-                .refuse("shared propagation would change the host's mounts")
-                .hint(self.hint(item.key)));
-        }
-        // Where the path really leads: a link in it may lead out of what is allowed.
-        let real =
-            real_path(host).ok_or_else(|| item.refuse("the host path cannot be followed"))?;
-        let below =
-            |prefix: &PathBuf| real_path(prefix).is_some_and(|prefix| real.starts_with(prefix));
-        if self.prefixes.iter().any(below) {
-            return Ok(());
-        }
-        Err(item
-            .refuse(format!(
-                "{} is not below a path that the operator allows",
-                real.display()
-            ))
-            .hint(format!(
-                "the operator can add it to ALLOWED_VOLUME_PREFIXES in [{SECTION}] of airflow.cfg"
-            )))
-    }
-
     /// Refuses a final image that no pattern of the operator's allows; the author can name one in more
     /// than one key.
     pub fn check_image(&self, merged: &Merged) -> Result<()> {
@@ -260,6 +225,10 @@ impl Ceilings {
             name == "root" || name.parse() == Ok(0)
         };
         !consented && chosen.is_some_and(|user| !root(user))
+    }
+
+    fn consents_to(&self, key: &Key) -> bool {
+        self.keys.iter().any(|name| name == key.name)
     }
 
     fn needs_consent(&self, item: &Item) -> Failure {
@@ -310,33 +279,6 @@ fn quantity(key: &Key, text: &str) -> Result<f64, String> {
         },
         _ => unlimited_at_zero(number(text.parse::<Bytes>().map_err(why)?.0)),
     })
-}
-
-/// The path with every link followed; what does not exist yet is taken below what does.
-fn real_path(path: &Path) -> Option<PathBuf> {
-    let mut missing = Vec::new();
-    let mut known = path.to_owned();
-    loop {
-        match known.canonicalize() {
-            Ok(real) => {
-                return Some(
-                    missing
-                        .iter()
-                        .rev()
-                        .fold(real, |path, name| path.join(name)),
-                );
-            }
-            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
-                // A dangling link may lead anywhere once its target is made; `..` has no name.
-                if known.symlink_metadata().is_ok() {
-                    return None;
-                }
-                missing.push(known.file_name()?.to_owned());
-                known.pop();
-            }
-            Err(_) => return None,
-        }
-    }
 }
 
 /// Every key that has a maximum, for documentation.

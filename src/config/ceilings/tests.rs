@@ -6,6 +6,7 @@ use crate::config::keys::NAMES;
 use crate::config::layer::{Origin, merge};
 use crate::config::profile::Profile;
 use crate::config::settings::{Settings, Surroundings};
+use crate::config::values::MountSource;
 use crate::config::yaml;
 use crate::spec::base::Base;
 use crate::spec::capabilities::CapabilityName;
@@ -309,6 +310,8 @@ fn value() -> impl Strategy<Value = String> {
         "[rtprio=99]",
         "[nerdctl/state-dir=/etc]",
         "[NET_RAW]",
+        "[/dev]",
+        "['/proc/sys:ro']",
         "~",
         "1e3",
         "on",
@@ -347,6 +350,8 @@ proptest! {
         prop_assert!(settings.cgroup_mount_path == "/sys/fs/cgroup" && settings.pass_fds.is_empty());
         let is_bind = |mount: &crate::config::values::Mount| matches!(mount.source, MountSource::Bind { .. });
         prop_assert!(!settings.mounts.iter().any(is_bind));
+        let in_the_way = |target: &str| ["/dev", "/proc/sys"].contains(&target);
+        prop_assert!(!settings.mounts.iter().any(|mount| in_the_way(&mount.target)));
         prop_assert!(!settings.labels.iter().any(|label| label.name.starts_with("nerdctl/")));
         prop_assert!(!settings.ulimits.iter().any(|limit| limit.kind == PosixRlimitType::RlimitRtprio));
         prop_assert!(!settings.capabilities.add.contains(&CapabilityName::One(Capability::NetRaw)));
