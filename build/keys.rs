@@ -96,6 +96,9 @@ pub fn generate() {
                 ("capabilities", "Capabilities"),
                 ("security-options", "SecurityOptions"),
                 ("user", "User"),
+                ("targets", "Targets"),
+                ("ulimits", "Ulimits"),
+                ("labels", "Labels"),
                 ("variables", "Variables"),
             ],
         );

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod containerd;
 pub mod failure;
+pub mod fence;
 pub mod host;
 pub mod id;
 pub mod image;

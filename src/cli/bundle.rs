@@ -12,6 +12,7 @@ use super::interrupt::interrupted;
 use super::{Globals, settings};
 use crate::config::keys;
 use crate::failure::{Context, Failure, Kind, Result};
+use crate::run::fenced;
 use crate::run::preview::Preview;
 use crate::spec::{self, Places};
 
@@ -58,6 +59,7 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
     super::warn(&planned.plan.warnings);
     super::warn(&meaningless(matches));
     let plan = planned.plan.without_init();
+    let settled = fenced::look(&plan, &globals.state, &planned.connection.address)?;
     let was = make_empty(&dir)?;
     let dir = dir
         .canonicalize()
@@ -65,6 +67,7 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
     let places = Places {
         run: dir.clone(),
         volumes: dir.join("volumes"),
+        settled,
     };
     let preview = Preview {
         plan: &plan,

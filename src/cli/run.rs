@@ -134,7 +134,8 @@ pub struct Planned {
     pub plan: Plan,
     /// containerd, where the settings say it is.
     pub client: Client,
-    connection: Connection,
+    /// How it was named.
+    pub connection: Connection,
 }
 
 /// Decides it.

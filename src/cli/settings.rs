@@ -137,6 +137,7 @@ pub fn read(matches: &ArgMatches, globals: &Globals) -> Result<Read> {
         variables: variables.collect(),
         socket: address.strip_prefix("unix://").unwrap_or(&address).into(),
         root_forbidden: collected.root_forbidden,
+        fences: collected.fences,
     };
     let settings = Settings::parse(&collected.merged, words, &around)?;
     Ok(Read {

@@ -79,6 +79,12 @@ pub enum Author {
     SecurityOptions,
     /// Root takes consent where the operator set a user.
     User,
+    /// Mounts without a host path: anywhere but in the runtime's way.
+    Targets,
+    /// Limits of one process; priorities take consent.
+    Ulimits,
+    /// Labels that nobody acts upon.
+    Labels,
     /// Values may be given, but not taken from the host's environment.
     Variables,
 }

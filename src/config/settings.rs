@@ -18,6 +18,7 @@ use self::read::{
     each, list, optional, optional_with, parse, required, required_with, switch, unique,
     unless_zero,
 };
+use super::ceilings::Fences;
 use super::image::final_image;
 use super::layer::Merged;
 use super::values::{
@@ -125,6 +126,8 @@ pub struct Surroundings {
     pub socket: PathBuf,
     /// The author of a metadata file must not become root.
     pub root_forbidden: bool,
+    /// Where the host paths of a metadata file must lead.
+    pub fences: Fences,
 }
 
 impl Settings {

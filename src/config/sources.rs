@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use super::airflow_cfg::Environment;
+use super::ceilings::Fences;
 use super::layer::{Layer, Merged, merge};
 use super::operator::{Commands, Operator};
 use super::profile::Profile;
@@ -35,6 +36,8 @@ pub struct Collected {
     pub warnings: Vec<Failure>,
     /// The author must not become root.
     pub root_forbidden: bool,
+    /// Where the host paths of the metadata file must lead.
+    pub fences: Fences,
     /// The feature flag of the profile, where it is off.
     pub flag_off: Option<&'static str>,
 }
@@ -48,6 +51,7 @@ impl Sources<'_> {
                 merged: merge([&Layer::defaults(), &self.flags]),
                 warnings: Vec::new(),
                 root_forbidden: false,
+                fences: Fences::default(),
                 flag_off: None,
             });
         }
@@ -100,6 +104,7 @@ pub(super) fn stack(operator: &Operator, author: &Body, flags: &Layer) -> Stacke
             ),
             warnings: Vec::new(),
             root_forbidden: !author.layer.said().is_empty() && ceilings.forbid_root(&below),
+            fences: ceilings.fences(&author.layer),
             flag_off: operator.flag_off,
         },
         refusals,

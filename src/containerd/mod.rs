@@ -9,10 +9,14 @@ mod content;
 mod error;
 
 use std::future::Future;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use containerd_client::services::v1 as api;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::unistd::Pid;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
@@ -191,6 +195,18 @@ pub async fn reach(address: &str) -> Outcome<()> {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(why)) => Err(failure(why)),
         Err(_) => Err(failure(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// The process that listens at `address`.
+pub fn process(address: &str) -> Outcome<Pid> {
+    let path = socket_path(address)?;
+    let cannot = || format!("cannot tell which process listens at {path}");
+    let connection = UnixStream::connect(path).or_fail(Kind::Containerd, cannot)?;
+    let peer = getsockopt(&connection, PeerCredentials).or_fail(Kind::Host, cannot)?;
+    match peer.pid() {
+        0 => Err(Failure::host(cannot()).because("it is in another PID namespace")),
+        pid => Ok(Pid::from_raw(pid)),
     }
 }
 

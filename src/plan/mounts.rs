@@ -9,6 +9,7 @@ use crate::config::Settings;
 use crate::config::settings::DEFAULT_SHM_SIZE;
 use crate::config::values::{IpcMode, MountSource, clean_absolute};
 use crate::failure::{Failure, Result};
+use crate::fence::Fence;
 use crate::image::Image;
 use crate::leash::INSIDE;
 use crate::spec::base::Base;
@@ -40,6 +41,17 @@ pub enum MountKind {
         host: PathBuf,
         /// A directory is made first.
         make: bool,
+    },
+    /// A host path that a DAG's author named; what it leads to is settled when it is mounted.
+    Fenced {
+        /// Counts these.
+        number: usize,
+        /// Absolute, as it was written.
+        host: PathBuf,
+        /// A directory is made where nothing is then.
+        make: bool,
+        /// Where it must lead.
+        fence: Fence,
     },
     /// A file of the run directory.
     Run(RunFile),
@@ -74,13 +86,24 @@ pub(super) fn plan(
 
     let mut later = run_files(settings);
     let mut anonymous = 0..;
+    let mut fenced = 0..;
     for mount in &settings.mounts {
         let kind = match &mount.source {
-            MountSource::Bind { host, make_missing } => {
+            MountSource::Bind {
+                host,
+                make_missing,
+                fence,
+            } => {
                 let make = check_source(survey, host, *make_missing)?;
-                MountKind::Bind {
-                    host: host.clone(),
-                    make,
+                let host = host.clone();
+                match fence {
+                    None => MountKind::Bind { host, make },
+                    Some(fence) => MountKind::Fenced {
+                        number: fenced.next().unwrap_or_default(),
+                        host,
+                        make: *make_missing,
+                        fence: fence.clone(),
+                    },
                 }
             }
             MountSource::Anonymous => MountKind::Anonymous(anonymous.next().unwrap_or_default()),

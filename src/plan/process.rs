@@ -124,7 +124,8 @@ pub(super) fn plan(
         pass_fds: settings.pass_fds.clone(),
         rlimits: rlimits(settings, survey, base)?,
         oom_score_adj: oom_score_adj(settings, survey)?,
-        no_new_privileges: settings.security.no_new_privileges,
+        // A set-user-ID program of the author's image would be root after all.
+        no_new_privileges: settings.security.no_new_privileges || settings.root_forbidden,
         capabilities,
         app_armor_profile: app_armor(settings, survey)?,
     })

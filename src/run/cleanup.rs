@@ -96,6 +96,10 @@ pub async fn must_be_free(record: &Record, client: &Client) -> Outcome<()> {
 /// is kept then.
 pub async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) -> Vec<String> {
     let mut leftovers = Vec::new();
+    note(
+        &mut leftovers,
+        dir.release_mounts().map_err(|why| why.to_string()),
+    );
     note(&mut leftovers, kill(record).await);
     // The rest hangs on the task: a root file system in use can be neither unmounted nor removed.
     match end_task(record, client).await {

@@ -19,6 +19,7 @@ use oci_spec::runtime::Spec;
 use prost_types::Any;
 
 use super::Job;
+use super::fenced;
 use super::record::Record;
 use super::rootfs::{self, Question};
 use super::runc::Options;
@@ -31,7 +32,7 @@ use crate::id::ContainerId;
 use crate::image;
 use crate::leash::{self, Listener};
 use crate::plan::MountKind;
-use crate::spec::{self, Places};
+use crate::spec::{self, Places, SettledMounts};
 
 /// The label that tells our containers and snapshots from others, and a boot from the next.
 pub const BOOT_LABEL: &str = "airtight.boot-id";
@@ -78,6 +79,8 @@ impl Launch<'_> {
         self.create_cgroup()?;
         let listener = self.listen()?;
         let pid = self.create_task(mounts, stdio).await?;
+        // The container has them now.
+        self.dir.release_mounts()?;
         phases.lap("task");
         Ok(Created { pid, listener })
     }
@@ -158,8 +161,18 @@ impl Launch<'_> {
             copies: volumes.collect(),
         };
         let user = rootfs::look_into(question).await?;
+        // As late as can be: others' files are mounted in the run directory from here on.
+        let places = Places {
+            settled: self.settle().await?,
+            ..places
+        };
         // The shim mounts the root file system there, below its own directory.
         spec::document(self.job.plan, &user, &places, Path::new("rootfs"))
+    }
+
+    async fn settle(&self) -> Result<SettledMounts> {
+        let address = &self.record.address;
+        fenced::mount(self.job.plan, self.job.state, address, self.dir.mounts()).await
     }
 
     async fn create_container(&self, spec: &Spec) -> Result<()> {

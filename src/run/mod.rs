@@ -6,12 +6,14 @@
 pub mod cleanup;
 mod early;
 mod end;
+pub mod fenced;
 mod fifo;
 mod first;
 mod launch;
 pub mod preview;
 mod progress;
 pub mod record;
+mod release;
 mod rootfs;
 mod runc;
 mod shim;
@@ -20,6 +22,7 @@ pub mod state;
 mod stdio;
 mod supervise;
 mod terminal;
+mod thread;
 pub mod verdict;
 mod wait;
 

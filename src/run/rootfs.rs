@@ -10,13 +10,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
 
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use tokio::sync::oneshot;
 
+use super::thread::on_a_thread;
 use crate::containerd::types::Mount;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::spec::rootfs_files;
@@ -38,16 +37,7 @@ pub struct Question {
 
 /// Mounts the snapshot, looks the user up and copies.
 pub async fn look_into(question: Question) -> Result<ResolvedUser> {
-    let (answer, answered) = oneshot::channel();
-    thread::Builder::new()
-        .name("rootfs".into())
-        // The receiver is gone only when the run is given up.
-        .spawn(move || drop(answer.send(look(&question))))
-        .or_fail(Kind::Host, || "cannot start a thread")?;
-    answered.await.or_fail(
-        Kind::Host,
-        || "the thread that looks into the image ended early",
-    )?
+    on_a_thread("rootfs", move || look(&question)).await
 }
 
 fn look(question: &Question) -> Result<ResolvedUser> {

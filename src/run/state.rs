@@ -6,6 +6,7 @@
 //! /run/airtight/<id>/lock          held by the owner; the kernel releases it when the owner dies
 //! /run/airtight/<id>/record.json   what is about to be made
 //! /run/airtight/<id>/hosts …       files mounted into the container
+//! /run/airtight/<id>/mounts/       where others' files are mounted, until the container has them
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -17,9 +18,10 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::record::Record;
+use super::release::release;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
-use crate::spec::Places;
+use crate::spec::{Places, SettledMounts};
 
 /// Where runs are recorded unless told otherwise; gone after a reboot, as the runs are.
 pub const DEFAULT_STATE: &str = "/run/airtight";
@@ -28,6 +30,7 @@ pub const DEFAULT_DATA: &str = "/var/lib/airtight";
 
 const LOCK: &str = "lock";
 const RECORD: &str = "record.json";
+const MOUNTS: &str = "mounts";
 
 /// The directories airtight itself needs.
 #[derive(Debug, Clone)]
@@ -136,7 +139,13 @@ impl State {
         Places {
             run: self.root.join(id.as_str()),
             volumes: self.volumes(id),
+            settled: SettledMounts::new(),
         }
+    }
+
+    /// Our own directories: run directories and volumes are below them.
+    pub fn directories(&self) -> [&Path; 2] {
+        [&self.root, &self.data]
     }
 
     fn lock_all(&self) -> Result<Flock<File>> {
@@ -169,8 +178,23 @@ impl RunDir {
         }
     }
 
+    /// Where others' files and directories are mounted: nothing below may ever be removed recursively.
+    pub fn mounts(&self) -> PathBuf {
+        self.path.join(MOUNTS)
+    }
+
+    /// Unmounts what is mounted there, if anything is.
+    pub fn release_mounts(&self) -> Result<()> {
+        let dir = self.mounts();
+        release(&dir).or_fail(Kind::Host, || {
+            format!("cannot unmount what is in {}", dir.display())
+        })
+    }
+
     /// Removes it; the run is then forgotten.
     pub fn remove(self) -> Result<()> {
+        // What is mounted below is not ours to remove.
+        self.release_mounts()?;
         // Nobody who looks meanwhile may put a new lock into it.
         let _removing = self.path.parent().map(lock_root).transpose()?;
         // The record goes first: a directory that cannot be removed whole is then no run any more.

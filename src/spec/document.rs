@@ -3,6 +3,7 @@
 //! Pure: it writes down what the plan decided. Every field that the runtime would otherwise fill
 //! with something inherited (limits, OOM score) is set.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use super::user::ResolvedUser;
 use super::{capabilities, resources};
-use crate::config::values::{IpcMode, NetworkMode, PidMode, UtsMode};
+use crate::config::values::{IpcMode, NetworkMode, PidMode, UtsMode, set_option};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::leash::INSIDE;
 use crate::plan::{MountKind, Plan, PlannedMount, RunFile};
@@ -28,6 +29,20 @@ pub struct Places {
     pub run: PathBuf,
     /// Below it a directory per anonymous volume.
     pub volumes: PathBuf,
+    /// What the mounts behind a fence are; where they are not settled, they are shown as written.
+    pub settled: SettledMounts,
+}
+
+/// Mounts behind a fence, by their number.
+pub type SettledMounts = BTreeMap<usize, Settled>;
+
+/// What a mount behind a fence has turned out to be.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// A path that leads there.
+    pub source: PathBuf,
+    /// What the host restricts there.
+    pub flags: Vec<&'static str>,
 }
 
 impl Places {
@@ -132,9 +147,19 @@ fn process(plan: &Plan, user: &ResolvedUser) -> Process {
 }
 
 fn one_mount(planned: &PlannedMount, places: &Places) -> Mount {
+    let mut options = planned.options.clone();
     let (kind, source) = match &planned.kind {
         MountKind::Kernel { fs_type, source } => (fs_type.as_str(), PathBuf::from(source)),
         MountKind::Bind { host, .. } => ("bind", host.clone()),
+        MountKind::Fenced { number, host, .. } => match places.settled.get(number) {
+            Some(settled) => {
+                for flag in &settled.flags {
+                    set_option(&mut options, flag);
+                }
+                ("bind", settled.source.clone())
+            }
+            None => ("bind", host.clone()),
+        },
         MountKind::Run(file) => ("bind", places.run_file(*file)),
         MountKind::Anonymous(number) => ("bind", places.volume(*number)),
     };
@@ -143,7 +168,7 @@ fn one_mount(planned: &PlannedMount, places: &Places) -> Mount {
         .set_destination(PathBuf::from(&planned.target))
         .set_typ(Some(kind.to_owned()))
         .set_source(Some(source))
-        .set_options(Some(planned.options.clone()));
+        .set_options(Some(options));
     mount
 }
 

@@ -30,6 +30,7 @@ pub fn write_files(plan: &Plan, places: &Places) -> Result<()> {
             }
             MountKind::Run(RunFile::Inside)
             | MountKind::Bind { .. }
+            | MountKind::Fenced { .. }
             | MountKind::Kernel { .. }
             | MountKind::Anonymous(_) => {}
         }

@@ -14,5 +14,5 @@ pub mod rootfs_files;
 pub mod seccomp;
 pub mod user;
 
-pub use document::{Places, document, stable_json};
+pub use document::{Places, Settled, SettledMounts, document, stable_json};
 pub use files::write_files;

@@ -8,6 +8,7 @@ mod bad_values;
 mod bundle;
 mod capabilities;
 mod config_verbs;
+mod confined;
 mod connection;
 mod dag_file;
 mod devices;

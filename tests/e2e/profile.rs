@@ -87,6 +87,18 @@ fn a_metadata_file_changes_what_it_may_and_a_flag_wins_over_both() {
 }
 
 #[test]
+fn where_an_author_must_not_be_root_a_set_user_id_program_makes_nobody_root() {
+    let (host, dag) = set_up(CONFIG, "docker_runtime: {memory: 100m}");
+    let run = |rest: &[&str]| {
+        let words = ["grep", "NoNewPrivs", "/proc/self/status"];
+        host.run(&[&["--profile", "task-execution"], rest, &words].concat())
+            .ok()
+    };
+    assert_eq!(run(&["--dag-file", &dag]), "NoNewPrivs:\t1\n");
+    assert_eq!(run(&[]), "NoNewPrivs:\t0\n");
+}
+
+#[test]
 fn what_is_beyond_the_ceilings_is_refused_with_the_setting_that_would_allow_it() {
     for (metadata, words) in [
         ("privileged: true", &["privileged", "ALLOWED_KEYS"][..]),

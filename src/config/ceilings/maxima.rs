@@ -3,7 +3,9 @@
 use super::super::keys::{Author, KEYS, Key};
 use super::super::layer::{Item, Layer, Merged, Origin};
 use super::super::settings::DEFAULT_SHM_SIZE;
-use super::super::values::{Bytes, Cpus, Invalid, PidsLimit, SwapLimit, duration};
+use super::super::values::{
+    BlkioWeight, Bytes, CpuShares, Cpus, Invalid, PidsLimit, SwapLimit, duration,
+};
 use super::{Ceilings, SECTION};
 use crate::failure::Result;
 
@@ -66,8 +68,8 @@ impl Ceilings {
     /// What holds where no layer has a value; nothing where nothing is not more than any maximum.
     fn default_of(&self, key: &Key, merged: &Merged) -> Option<f64> {
         match key.name {
-            // It is a soft limit: without one there is less to ask for.
-            "memory_reservation" => None,
+            // A soft limit, and weights: without one there is less to ask for.
+            "memory_reservation" | "cpu_shares" | "blkio_weight" => None,
             #[allow(clippy::cast_precision_loss)] // Far below 2^53.
             "shm_size" => Some(DEFAULT_SHM_SIZE.0 as f64),
             // docker's: twice the memory.
@@ -95,6 +97,13 @@ pub(super) fn quantity(key: &Key, text: &str) -> Result<f64, String> {
     let why = |why: Invalid| why.to_string();
     Ok(match key.name {
         "cpus" => number(text.parse::<Cpus>().map_err(why)?.thousandths),
+        // 0 leaves the kernel's own weights (kernel, sched-design-CFS and block/bfq-iosched).
+        "cpu_shares" if text.trim() == "0" => 1024.0,
+        "cpu_shares" => number(text.parse::<CpuShares>().map_err(why)?.0),
+        "blkio_weight" => match text.parse::<BlkioWeight>().map_err(why)?.0 {
+            0 => 100.0,
+            weight => f64::from(weight),
+        },
         "pids_limit" => match text.parse::<PidsLimit>().map_err(why)? {
             PidsLimit::Unlimited => f64::INFINITY,
             PidsLimit::Most(most) => number(u64::from(most)),

@@ -13,9 +13,9 @@
 //! has is in `runtime-specs/keys.yaml`.
 
 mod maxima;
+mod mounts;
+mod powers;
 mod words;
-
-use std::path::{Path, PathBuf};
 
 use super::airflow_cfg::{AirflowConfig, Scope, Value};
 use super::image::final_image;
@@ -24,13 +24,13 @@ use super::layer::{Item, Layer, Merged, Said};
 use super::nearest;
 use super::pattern::matches;
 use super::profile::Profile;
-use super::values::{MountSource, SecurityOption, parse_mount, parse_volume, truth};
+use super::values::{SecurityOption, truth};
 use crate::failure::{Failure, Result};
 use crate::image::Wanted;
-use crate::spec::base::Base;
-use crate::spec::capabilities::CapabilityName;
 use maxima::quantity;
 pub use maxima::{maximum_name, quantities};
+pub use mounts::Fences;
+use mounts::HostPaths;
 pub use words::rule;
 
 /// The section of airflow.cfg.
@@ -44,7 +44,7 @@ const LISTS: [&str; 3] = ["ALLOWED_KEYS", "ALLOWED_IMAGES", "ALLOWED_VOLUME_PREF
 pub struct Ceilings {
     keys: Vec<String>,
     images: Vec<String>,
-    prefixes: Vec<PathBuf>,
+    host_paths: HostPaths,
     /// By the name of the key.
     maxima: Vec<(String, String)>,
 }
@@ -55,7 +55,7 @@ impl Ceilings {
     pub fn read(config: &AirflowConfig, profile: Option<Profile>) -> Result<Self> {
         let mut ceilings = Self::default();
         if profile.is_none() && config.section(SECTION).next().is_none() {
-            ceilings.prefixes = vec![PathBuf::from("/")];
+            ceilings.host_paths = HostPaths::Any;
         }
         for (name, value) in config.section(SECTION) {
             let value = value?;
@@ -70,7 +70,8 @@ impl Ceilings {
                 "allowed_keys" => ceilings.keys = list().map(str::to_lowercase).collect(),
                 "allowed_images" => ceilings.images = list().map(str::to_owned).collect(),
                 "allowed_volume_prefixes" => {
-                    ceilings.prefixes = list().map(PathBuf::from).collect()
+                    ceilings.host_paths =
+                        HostPaths::below(list()).map_err(|why| value.refuse(&why))?;
                 }
                 other => match other.strip_prefix("max_").and_then(super::keys::find) {
                     Some(key) if key.author == Author::Maximum => {
@@ -102,19 +103,18 @@ impl Ceilings {
     pub fn refusals(&self, author: &Layer, operator: &Merged) -> Vec<Failure> {
         let refused = author.said().iter().filter_map(|said| {
             let (Said::Value(item) | Said::Clear(item) | Said::Remove(item)) = said;
-            if self.keys.iter().any(|name| name == item.key.name) {
+            if self.consents_to(item.key) {
                 return None;
             }
             match said {
-                Said::Value(item) => self.check_value(item).err(),
-                Said::Clear(item) => self.check_clear(item, operator).err(),
-                Said::Remove(_) => None,
+                Said::Value(item) => self.check_value(item, operator).err(),
+                Said::Clear(item) | Said::Remove(item) => self.check_clear(item, operator).err(),
             }
         });
         refused.collect()
     }
 
-    fn check_value(&self, item: &Item) -> Result<()> {
+    fn check_value(&self, item: &Item, operator: &Merged) -> Result<()> {
         let text = item.text.trim();
         // What is neither is refused when it is parsed.
         let on = truth(text) != Ok(false);
@@ -125,8 +125,12 @@ impl Ceilings {
             Author::OffIsFree => !on,
             Author::PrivateMode => matches!(text, "" | "none" | "private"),
             Author::Maximum => return self.check_maximum(item),
-            Author::HostPaths => return self.check_mount(item),
-            Author::Capabilities => item.key.name == "cap_drop" || is_default_capability(text),
+            Author::HostPaths | Author::Targets => return self.check_mount(item),
+            Author::Capabilities => {
+                item.key.name == "cap_drop" || powers::is_harmless_capability(text, operator)
+            }
+            Author::Ulimits => !powers::is_priority(text),
+            Author::Labels => !powers::is_acted_upon(text),
             Author::SecurityOptions => {
                 matches!(text.parse(), Ok(SecurityOption::NoNewPrivileges(true)))
             }
@@ -152,43 +156,6 @@ impl Ceilings {
         } else {
             Ok(())
         }
-    }
-
-    fn check_mount(&self, item: &Item) -> Result<()> {
-        let parse = if item.key.name == "mounts" {
-            parse_mount
-        } else {
-            parse_volume
-        };
-        let mount = parse(&item.text).map_err(|why| item.refuse(why))?;
-        let MountSource::Bind { host, .. } = &mount.source else {
-            return Ok(());
-        };
-        if mount
-            .options
-            .iter()
-            .any(|option| option.ends_with("shared"))
-        {
-            return Err(item
-                .refuse("shared propagation would change the host's mounts")
-                .hint(self.hint(item.key)));
-        }
-        // Where the path really leads: a link in it may lead out of what is allowed.
-        let real =
-            real_path(host).ok_or_else(|| item.refuse("the host path cannot be followed"))?;
-        let below =
-            |prefix: &PathBuf| real_path(prefix).is_some_and(|prefix| real.starts_with(prefix));
-        if self.prefixes.iter().any(below) {
-            return Ok(());
-        }
-        Err(item
-            .refuse(format!(
-                "{} is not below a path that the operator allows",
-                real.display()
-            ))
-            .hint(format!(
-                "the operator can add it to ALLOWED_VOLUME_PREFIXES in [{SECTION}] of airflow.cfg"
-            )))
     }
 
     /// Refuses a final image that no pattern of the operator's allows; the author can name one in more
@@ -233,6 +200,10 @@ impl Ceilings {
         !consented && chosen.is_some_and(|user| !root(user))
     }
 
+    fn consents_to(&self, key: &Key) -> bool {
+        self.keys.iter().any(|name| name == key.name)
+    }
+
     fn needs_consent(&self, item: &Item) -> Failure {
         item.refuse("a metadata file may set it only with the operator's consent")
             .hint(self.hint(item.key))
@@ -254,40 +225,6 @@ fn unknown(value: &Value) -> Failure {
     match nearest(&value.key.to_uppercase(), known) {
         Some(near) => failure.hint(format!("did you mean {near}?")),
         None => failure.hint("known are ALLOWED_KEYS, ALLOWED_IMAGES, ALLOWED_VOLUME_PREFIXES, and MAX_ with a key that is a quantity"),
-    }
-}
-
-fn is_default_capability(text: &str) -> bool {
-    match text.parse() {
-        Ok(CapabilityName::One(capability)) => Base::builtin().capabilities.contains(&capability),
-        _ => false,
-    }
-}
-
-/// The path with every link followed; what does not exist yet is taken below what does.
-fn real_path(path: &Path) -> Option<PathBuf> {
-    let mut missing = Vec::new();
-    let mut known = path.to_owned();
-    loop {
-        match known.canonicalize() {
-            Ok(real) => {
-                return Some(
-                    missing
-                        .iter()
-                        .rev()
-                        .fold(real, |path, name| path.join(name)),
-                );
-            }
-            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
-                // A dangling link may lead anywhere once its target is made; `..` has no name.
-                if known.symlink_metadata().is_ok() {
-                    return None;
-                }
-                missing.push(known.file_name()?.to_owned());
-                known.pop();
-            }
-            Err(_) => return None,
-        }
     }
 }
 

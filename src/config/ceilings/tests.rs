@@ -7,7 +7,7 @@ use crate::config::profile::Profile;
 use crate::config::yaml;
 
 /// Ceilings from `(KEY, value)` pairs of the section.
-fn ceilings(said: &[(&str, &str)]) -> Ceilings {
+pub(super) fn ceilings(said: &[(&str, &str)]) -> Ceilings {
     let variable = |(key, value): &(&str, &str)| {
         (
             format!("AIRFLOW__DOCKER_RUNTIME_CEILINGS__{key}").into(),
@@ -29,7 +29,7 @@ fn author(body: &str) -> Layer {
     yaml::body(&text, "d.yaml".into()).unwrap().layer
 }
 
-fn operator(said: &[(&str, &str)]) -> Merged {
+pub(super) fn operator(said: &[(&str, &str)]) -> Merged {
     let mut layer = Layer::default();
     for (name, text) in said {
         layer.say(super::super::keys::find(name).unwrap(), *text, Origin::Flag);
@@ -38,12 +38,12 @@ fn operator(said: &[(&str, &str)]) -> Merged {
 }
 
 /// The first refusal.
-fn check_against(ceilings: &Ceilings, body: &str, operator: &Merged) -> Result<()> {
+pub(super) fn check_against(ceilings: &Ceilings, body: &str, operator: &Merged) -> Result<()> {
     let refusals = ceilings.refusals(&author(body), operator);
     refusals.into_iter().next().map_or(Ok(()), Err)
 }
 
-fn check(ceilings: &Ceilings, body: &str) -> Result<()> {
+pub(super) fn check(ceilings: &Ceilings, body: &str) -> Result<()> {
     check_against(ceilings, body, &operator(&[]))
 }
 
@@ -144,6 +144,8 @@ fn quantities_stop_at_their_maximum_and_unlimited_is_above_any() {
         ("MAX_PIDS_LIMIT", "100"),
         ("MAX_TIMEOUT", "1h"),
         ("MAX_SHM_SIZE", "64m"),
+        ("MAX_CPU_SHARES", "512"),
+        ("MAX_BLKIO_WEIGHT", "50"),
     ]);
     for body in [
         "memory: 2g",
@@ -151,6 +153,8 @@ fn quantities_stop_at_their_maximum_and_unlimited_is_above_any() {
         "pids_limit: 100",
         "timeout: 60m",
         "shm_size: 1m",
+        "cpu_shares: 512",
+        "blkio_weight: 50",
     ] {
         check(&limited, body).expect(body);
     }
@@ -164,6 +168,10 @@ fn quantities_stop_at_their_maximum_and_unlimited_is_above_any() {
         "timeout: 61m",
         "shm_size: 65m",
         "timeout: null",
+        "cpu_shares: 513",
+        "cpu_shares: 0",
+        "blkio_weight: 51",
+        "blkio_weight: 0",
     ] {
         let failure = check(&limited, body).expect_err(body);
         assert!(!failure.hints().is_empty(), "{failure}");

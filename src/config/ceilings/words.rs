@@ -16,6 +16,9 @@ pub fn rule(key: &Key) -> String {
         Author::HostPaths => "paths in ALLOWED_VOLUME_PREFIXES".to_owned(),
         Author::Capabilities if key.name == "cap_drop" => "anything".to_owned(),
         Author::Capabilities => "default ones (others: ALLOWED_KEYS)".to_owned(),
+        Author::Targets => "outside /proc, /sys, /dev (ALLOWED_KEYS)".to_owned(),
+        Author::Ulimits => "all but rtprio, nice (ALLOWED_KEYS)".to_owned(),
+        Author::Labels => "plain ones (containerd's: ALLOWED_KEYS)".to_owned(),
         Author::SecurityOptions => "no-new-privileges (ALLOWED_KEYS)".to_owned(),
         Author::User => "any but root if RUN_AS_USER is set".to_owned(),
         Author::Variables => "values (the host's: ALLOWED_KEYS)".to_owned(),
@@ -37,17 +40,18 @@ impl Ceilings {
                 "any image (ALLOWED_IMAGES is not set)".to_owned()
             }
             Author::Image => format!("{} = {}", rule(key), self.images.join(", ")),
-            Author::HostPaths if self.prefixes.is_empty() => {
-                "no host path (no ALLOWED_VOLUME_PREFIXES)".to_owned()
-            }
-            Author::HostPaths => {
-                let prefixes: Vec<_> = self
-                    .prefixes
-                    .iter()
-                    .map(|prefix| prefix.display().to_string())
-                    .collect();
-                format!("{} = {}", rule(key), prefixes.join(", "))
-            }
+            Author::HostPaths => match self.host_paths.prefixes() {
+                Some([]) => "no host path (no ALLOWED_VOLUME_PREFIXES)".to_owned(),
+                Some(prefixes) => {
+                    let prefixes = prefixes.iter().map(|prefix| prefix.display().to_string());
+                    format!(
+                        "{} = {}",
+                        rule(key),
+                        prefixes.collect::<Vec<_>>().join(", ")
+                    )
+                }
+                None => "any path".to_owned(),
+            },
             _ => rule(key),
         }
     }

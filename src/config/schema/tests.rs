@@ -216,7 +216,7 @@ fn every_spelling_that_the_reader_takes_is_taken() {
 fn as_yaml_reads(text: &str) -> Vec<Value> {
     let plain = serde_json::from_str(text).ok().filter(|plain: &Value| {
         // What JSON writes otherwise than the author did is another text to the reader.
-        plain.to_string() == text
+        format!("{plain}") == text
     });
     [Some(text.into()), plain].into_iter().flatten().collect()
 }

@@ -20,7 +20,10 @@ pub(super) fn mounts(merged: &Merged, around: &Surroundings) -> Result<Vec<Mount
         ("tmpfs", parse_tmpfs),
     ] {
         for item in merged.all(key) {
-            let mount = parse(&item.text).map_err(|why| item.refuse(why))?;
+            let mut mount = parse(&item.text).map_err(|why| item.refuse(why))?;
+            if let Some(fence) = around.fences.of(item) {
+                mount = mount.behind(fence);
+            }
             if !targets.insert(mount.target.clone()) {
                 return Err(item.refuse(format!("two mounts have the target {}", mount.target)));
             }

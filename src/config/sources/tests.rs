@@ -16,6 +16,7 @@ use super::super::yaml;
 use super::*;
 use crate::spec::base::Base;
 use crate::spec::capabilities::CapabilityName;
+use oci_spec::runtime::{Capability, PosixRlimitType};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -240,6 +241,11 @@ fn value() -> impl Strategy<Value = String> {
         "'type=bind,source=/,target=/h'",
         "['type=bind,source=/,target=/h']",
         "[]",
+        "[rtprio=99]",
+        "[nerdctl/state-dir=/etc]",
+        "[NET_RAW]",
+        "[/dev]",
+        "['/proc/sys:ro']",
         "~",
         "1e3",
         "on",
@@ -299,6 +305,11 @@ proptest! {
         prop_assert!(settings.cgroup_mount_path == "/sys/fs/cgroup" && settings.pass_fds.is_empty());
         let is_bind = |mount: &crate::config::values::Mount| matches!(mount.source, MountSource::Bind { .. });
         prop_assert!(!settings.mounts.iter().any(is_bind));
+        let in_the_way = |target: &str| ["/dev", "/proc/sys"].contains(&target);
+        prop_assert!(!settings.mounts.iter().any(|mount| in_the_way(&mount.target)));
+        prop_assert!(!settings.labels.iter().any(|label| label.name.starts_with("nerdctl/")));
+        prop_assert!(!settings.ulimits.iter().any(|limit| limit.kind == PosixRlimitType::RlimitRtprio));
+        prop_assert!(!settings.capabilities.add.contains(&CapabilityName::One(Capability::NetRaw)));
         prop_assert!(!settings.capabilities.drop.is_empty());
         prop_assert!(settings.capabilities.add.iter().all(|cap| matches!(cap, CapabilityName::One(cap) if Base::builtin().capabilities.contains(cap))));
         prop_assert!(final_image(merged).is_some());

@@ -133,11 +133,13 @@ mod tests {
     fn a_label_fits_containerd_and_is_not_one_of_its_own() {
         assert!("app=x".parse::<Label>().is_ok());
         assert!(format!("a={}", "x".repeat(4096)).parse::<Label>().is_err());
-        assert!(
-            "containerd.io/restart.loguri=binary:///x"
-                .parse::<Label>()
-                .is_err()
-        );
+        for reserved in [
+            "containerd.io/restart.loguri=binary:///x",
+            "containerd.io/gc.root",
+            "airtight.boot-id=x",
+        ] {
+            assert!(reserved.parse::<Label>().is_err(), "{reserved}");
+        }
     }
 
     #[test]

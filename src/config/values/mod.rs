@@ -17,7 +17,9 @@ pub use duration::duration;
 pub use environment::{Label, Variable, hostname, sysctl};
 pub use limits::{BlkioWeight, CpuShares, Cpus, OomScoreAdj, PidsLimit, cpu_list};
 pub use modes::{IpcMode, NetworkMode, PidMode, UtsMode};
-pub use mount::{Mount, MountSource, Propagation, parse_mount, parse_tmpfs, parse_volume};
+pub use mount::{
+    Mount, MountSource, Propagation, parse_mount, parse_tmpfs, parse_volume, set as set_option,
+};
 pub use security::{AppArmor, Seccomp, SecurityOption};
 pub use signal::signal_number;
 pub use ulimit::Ulimit;

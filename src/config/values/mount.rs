@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::bytes::Bytes;
 use super::{Invalid, clean_absolute};
+use crate::fence::Fence;
 
 /// One mount that the user asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,11 +29,23 @@ pub enum MountSource {
         host: PathBuf,
         /// docker makes it for `--volume` and refuses it for `--mount`.
         make_missing: bool,
+        /// Where it must lead, when a DAG's author named it.
+        fence: Option<Fence>,
     },
     /// An empty directory on disk that ends with the run, filled from the image.
     Anonymous,
     /// Memory.
     Tmpfs,
+}
+
+impl Mount {
+    /// The same, kept behind `fence` when its source is a host path.
+    pub fn behind(mut self, fence: &Fence) -> Self {
+        if let MountSource::Bind { fence: own, .. } = &mut self.source {
+            *own = Some(fence.clone());
+        }
+        self
+    }
 }
 
 /// How mounts made on one side appear on the other (mount_namespaces(7)).
@@ -46,6 +59,11 @@ impl Propagation {
             "private", "rprivate", "slave", "rslave", "shared", "rshared",
         ];
         known.into_iter().find(|known| *known == word).map(Self)
+    }
+
+    /// What is mounted inside appears on the host.
+    pub fn reaches_the_host(self) -> bool {
+        matches!(self.0, "shared" | "rshared")
     }
 }
 
@@ -156,6 +174,7 @@ fn bind(host: &str, target: &str, make_missing: bool) -> Result<Mount, Invalid> 
     let source = MountSource::Bind {
         host: PathBuf::from(host),
         make_missing,
+        fence: None,
     };
     Ok(Mount {
         target: target_path(target)?,
@@ -214,15 +233,22 @@ fn add_options<'a>(
         if propagation.is_none() && !FLAGS.contains(&word) {
             return Err(Invalid::new(format!("unknown option {word:?}")));
         }
-        let opposite = word
-            .strip_prefix("no")
-            .map_or_else(|| format!("no{word}"), str::to_owned);
-        mount
-            .options
-            .retain(|option| *option != opposite && option != word);
-        mount.options.push(word.to_owned());
+        set(&mut mount.options, word);
     }
     Ok(())
+}
+
+/// Adds a flag in the place of its opposite.
+pub fn set(options: &mut Vec<String>, word: &str) {
+    let opposite = match word {
+        "ro" => "rw".to_owned(),
+        "rw" => "ro".to_owned(),
+        _ => word
+            .strip_prefix("no")
+            .map_or_else(|| format!("no{word}"), str::to_owned),
+    };
+    options.retain(|option| *option != opposite && option != word);
+    options.push(word.to_owned());
 }
 
 fn size_option(size: &str) -> Result<String, Invalid> {
@@ -281,6 +307,7 @@ mod tests {
         let source = MountSource::Bind {
             host: "/src".into(),
             make_missing: true,
+            fence: None,
         };
         assert_eq!(mount.source, source);
     }
@@ -333,6 +360,7 @@ mod tests {
         let source = MountSource::Bind {
             host: "/a,b:c".into(),
             make_missing: false,
+            fence: None,
         };
         assert_eq!(
             (mount.source.clone(), options(&mount)),

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::super::fixture::{image, plan, plan_of, plan_on, refusal, survey};
+use super::super::Plan;
+use super::super::fixture::{image, plan, plan_of, plan_on, refusal, settings, survey};
 use super::*;
 
 fn mounts(flags: &[(&str, &str)]) -> Vec<PlannedMount> {
@@ -92,6 +93,35 @@ fn a_missing_source_is_made_for_a_volume_alone() {
         .insert("/a".into(), Source::Unusable("it is odd"));
     let refused = plan_on(&host, &[("volumes", "/a:/x")]).unwrap_err();
     assert_eq!(refused.to_string(), "cannot mount /a: it is odd");
+}
+
+#[test]
+fn a_mount_behind_a_fence_keeps_it_and_is_numbered() {
+    let mut host = survey();
+    host.sources.insert("/a".into(), Source::Present);
+    let fence = Fence::below(vec!["/data".into()]);
+    let mut settings = settings(&[
+        ("volumes", "/a:/x"),
+        ("volumes", "/b:/y"),
+        ("volumes", "/a:/z"),
+    ]);
+    for mount in settings.mounts.iter_mut().skip(1) {
+        *mount = mount.clone().behind(&fence);
+    }
+    let id = "0123456789abcdef".parse().unwrap();
+    let mounts = Plan::make(&settings, &host, &image(json!({})), id)
+        .unwrap()
+        .mounts;
+    assert!(matches!(at(&mounts, "/x").kind, MountKind::Bind { .. }));
+    for (target, expected, path) in [("/y", 0, "/b"), ("/z", 1, "/a")] {
+        let kind = MountKind::Fenced {
+            number: expected,
+            host: path.into(),
+            make: true,
+            fence: fence.clone(),
+        };
+        assert_eq!(at(&mounts, target).kind, kind);
+    }
 }
 
 #[test]

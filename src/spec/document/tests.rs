@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::fence::Fence;
 use crate::plan::fixture::plan;
 
 /// The spec of `airtight run task:1 work`, but for its system call filter, which has tests of its own.
@@ -18,6 +19,7 @@ fn spec(flags: &[(&str, &str)]) -> Value {
     let places = Places {
         run: "/run/airtight/0123456789abcdef".into(),
         volumes: "/var/lib/airtight/volumes/0123456789abcdef".into(),
+        settled: SettledMounts::new(),
     };
     let spec = document(&plan(flags), &user, &places, Path::new("rootfs")).unwrap();
     let mut json = stable_json(&spec).unwrap();
@@ -26,6 +28,48 @@ fn spec(flags: &[(&str, &str)]) -> Value {
         *filter = json!(filter["defaultAction"]);
     }
     json
+}
+
+#[test]
+fn a_mount_behind_a_fence_is_what_it_was_settled_to_be_and_no_less_restricted() {
+    let planned = PlannedMount {
+        target: "/x".to_owned(),
+        kind: MountKind::Fenced {
+            number: 3,
+            host: "/data/x".into(),
+            make: true,
+            fence: Fence::default(),
+        },
+        options: ["rbind", "rw", "exec", "rprivate"]
+            .map(str::to_owned)
+            .to_vec(),
+    };
+    let mut places = Places {
+        run: "/run".into(),
+        volumes: "/volumes".into(),
+        settled: SettledMounts::new(),
+    };
+    let seen = |places: &Places| {
+        let mount = one_mount(&planned, places);
+        let options = mount.options().clone().unwrap().join(",");
+        (mount.source().clone().unwrap(), options)
+    };
+    assert_eq!(
+        seen(&places),
+        ("/data/x".into(), "rbind,rw,exec,rprivate".to_owned())
+    );
+    let settled = Settled {
+        source: "/run/mounts/3".into(),
+        flags: vec!["ro", "nosuid"],
+    };
+    places.settled.insert(3, settled);
+    assert_eq!(
+        seen(&places),
+        (
+            "/run/mounts/3".into(),
+            "rbind,exec,rprivate,ro,nosuid".to_owned()
+        )
+    );
 }
 
 /// What differs from the default spec: a path for each leaf, and its value.
