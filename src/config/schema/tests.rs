@@ -116,18 +116,22 @@ fn every_example_is_taken_by_the_schema_and_by_the_reader() {
 }
 
 #[test]
-fn null_is_taken_for_every_key_every_item_and_every_name() {
+fn null_is_taken_for_every_key_and_every_item() {
     for key in KEYS {
         assert!(schema_takes(key, &Value::Null), "{}", key.name);
         if key.shape == Shape::List {
             assert!(schema_takes(key, &json!([null])), "{}", key.name);
         }
-        assert_eq!(
-            schema_takes(key, &json!({ "A": null })),
-            key.merge == Merge::ByName,
-            "{}",
-            key.name
-        );
+    }
+}
+
+#[test]
+fn only_a_list_of_names_and_values_may_be_a_mapping() {
+    for key in KEYS {
+        let mapping = json!({ "A": null });
+        let by_name = key.merge == Merge::ByName;
+        assert_eq!(schema_takes(key, &mapping), by_name, "{}", key.name);
+        assert_eq!(parsed(key, &mapping).is_ok(), by_name, "{}", key.name);
     }
 }
 
