@@ -39,6 +39,54 @@ fn in_its_shape(key: &Key, value: Value) -> Value {
     }
 }
 
+/// What the parsers of each type take, separated by blanks.
+const SPELLINGS: &[(&str, &str)] = &[
+    ("boolean", "true FALSE Yes nO on OFF 1 0"),
+    ("size", "0 512 1k 64M 1.5g 2GiB 10kb .5g 5. 5ib 1P"),
+    ("size or -1", "-1 0 4g 1.5GB"),
+    ("CPUs", "0 1 0.01 +1.5 15e-1 .5 1000000"),
+    ("CPU weight", "0 2 +262144"),
+    ("I/O weight", "0 10 1000"),
+    ("OOM score", "-1000 +1000 0"),
+    ("process count", "-1 0 -0 -01 +5 4294967295"),
+    ("number ranges", "0 0-2,7 +1-+3 007"),
+    (
+        "signal",
+        "TERM sigterm 15 SIG15 RTMIN RTMIN+3 rtmax-1 RTMIN+-3 +9",
+    ),
+    (
+        "duration",
+        "20 0.5 90s 2m 1h30m 1h500ms +5 5e1 .5 5. 1.5h 3µs 2weeks",
+    ),
+    ("user", "root 0 1000:1000 root:audio 1.5 a-b"),
+    ("volume", "/a /a:/b /a:/b: /a:/b:ro,rslave /a:/b:z"),
+    ("device", "/dev/a /dev/a:r /dev/a:/dev/b /dev/a:/dev/b:rwm"),
+    (
+        "mount",
+        "type=bind,source=/a,target=/b type=tmpfs,dst=/t,tmpfs-size=1m \"target=/a\" target=/b,ro",
+    ),
+    ("tmpfs", "/t /t: /t:size=1m,exec,mode=1777"),
+    ("ulimit", "nofile=1 NOFILE=1:2 core=0:-1 core=unlimited"),
+    ("descriptor", "0 5 +5 -0 65535"),
+    ("capability", "ALL net_admin CAP_SYS_PTRACE cap_all"),
+    (
+        "security option",
+        "no-new-privileges no-new-privileges: no-new-privileges=false seccomp:unconfined seccomp=/f apparmor=p",
+    ),
+    (
+        "image",
+        "busybox a/b:1 [::1]:5000/a busybox@sha256:0123456789012345678901234567890123456789012345678901234567890123 5e5029b3c0e9",
+    ),
+    ("host name", "a worker-1.example.org _x_ 5"),
+    ("container name", "a web-1 dag.task_3 0"),
+    ("runtime", "io.containerd.runc.v2 /bin/shim 1.5"),
+    ("cgroup path", "docker /a/b/ system.slice:airtight :x"),
+    ("kernel parameter", "net/core/x=1 a.b= a-b=c=d"),
+    ("variable", "A A= A=b=c"),
+    ("label", "a a=b"),
+    ("group", "audio 5 a-b"),
+];
+
 /// A key of each type.
 fn types() -> BTreeMap<&'static str, &'static Key> {
     KEYS.iter().map(|key| (key.kind.name, key)).collect()
@@ -68,18 +116,22 @@ fn every_example_is_taken_by_the_schema_and_by_the_reader() {
 }
 
 #[test]
-fn null_is_taken_for_every_key_every_item_and_every_name() {
+fn null_is_taken_for_every_key_and_every_item() {
     for key in KEYS {
         assert!(schema_takes(key, &Value::Null), "{}", key.name);
         if key.shape == Shape::List {
             assert!(schema_takes(key, &json!([null])), "{}", key.name);
         }
-        assert_eq!(
-            schema_takes(key, &json!({ "A": null })),
-            key.merge == Merge::ByName,
-            "{}",
-            key.name
-        );
+    }
+}
+
+#[test]
+fn only_a_list_of_names_and_values_may_be_a_mapping() {
+    for key in KEYS {
+        let mapping = json!({ "A": null });
+        let by_name = key.merge == Merge::ByName;
+        assert_eq!(schema_takes(key, &mapping), by_name, "{}", key.name);
+        assert_eq!(parsed(key, &mapping).is_ok(), by_name, "{}", key.name);
     }
 }
 
@@ -155,52 +207,7 @@ fn a_wrong_value_of_each_type_is_refused_by_the_schema_and_by_the_reader() {
 
 #[test]
 fn every_spelling_that_the_reader_takes_is_taken() {
-    for (name, spellings) in [
-        ("boolean", "true FALSE Yes nO on OFF 1 0"),
-        ("size", "0 512 1k 64M 1.5g 2GiB 10kb .5g 5. 5ib 1P"),
-        ("size or -1", "-1 0 4g 1.5GB"),
-        ("CPUs", "0 1 0.01 +1.5 15e-1 .5 1000000"),
-        ("CPU weight", "0 2 +262144"),
-        ("I/O weight", "0 10 1000"),
-        ("OOM score", "-1000 +1000 0"),
-        ("process count", "-1 0 -0 -01 +5 4294967295"),
-        ("number ranges", "0 0-2,7 +1-+3 007"),
-        (
-            "signal",
-            "TERM sigterm 15 SIG15 RTMIN RTMIN+3 rtmax-1 RTMIN+-3 +9",
-        ),
-        (
-            "duration",
-            "20 0.5 90s 2m 1h30m 1h500ms +5 5e1 .5 5. 1.5h 3µs 2weeks",
-        ),
-        ("user", "root 0 1000:1000 root:audio 1.5 a-b"),
-        ("volume", "/a /a:/b /a:/b: /a:/b:ro,rslave /a:/b:z"),
-        ("device", "/dev/a /dev/a:r /dev/a:/dev/b /dev/a:/dev/b:rwm"),
-        (
-            "mount",
-            "type=bind,source=/a,target=/b type=tmpfs,dst=/t,tmpfs-size=1m \"target=/a\" target=/b,ro",
-        ),
-        ("tmpfs", "/t /t: /t:size=1m,exec,mode=1777"),
-        ("ulimit", "nofile=1 NOFILE=1:2 core=0:-1 core=unlimited"),
-        ("descriptor", "0 5 +5 -0 65535"),
-        ("capability", "ALL net_admin CAP_SYS_PTRACE cap_all"),
-        (
-            "security option",
-            "no-new-privileges no-new-privileges: no-new-privileges=false seccomp:unconfined seccomp=/f apparmor=p",
-        ),
-        (
-            "image",
-            "busybox a/b:1 [::1]:5000/a busybox@sha256:0123456789012345678901234567890123456789012345678901234567890123 5e5029b3c0e9",
-        ),
-        ("host name", "a worker-1.example.org _x_ 5"),
-        ("container name", "a web-1 dag.task_3 0"),
-        ("runtime", "io.containerd.runc.v2 /bin/shim 1.5"),
-        ("cgroup path", "docker /a/b/ system.slice:airtight :x"),
-        ("kernel parameter", "net/core/x=1 a.b= a-b=c=d"),
-        ("variable", "A A= A=b=c"),
-        ("label", "a a=b"),
-        ("group", "audio 5 a-b"),
-    ] {
+    for (name, spellings) in SPELLINGS {
         let key = types()[name];
         for text in spellings.split(' ') {
             for value in as_yaml_reads(text) {
@@ -216,7 +223,8 @@ fn every_spelling_that_the_reader_takes_is_taken() {
 fn as_yaml_reads(text: &str) -> Vec<Value> {
     let plain = serde_json::from_str(text).ok().filter(|plain: &Value| {
         // What JSON writes otherwise than the author did is another text to the reader.
-        format!("{plain}") == text
+        let written = plain.to_string();
+        written == text
     });
     [Some(text.into()), plain].into_iter().flatten().collect()
 }
@@ -252,7 +260,18 @@ fn takes_what_the_reader_takes(number: usize, text: &str) -> Result<(), TestCase
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn whatever_the_reader_takes_of_a_spelling_with_more_around_it_is_taken(
+        which in any::<prop::sample::Index>(),
+        word in any::<prop::sample::Index>(),
+        before in "[-+ 0\\n]{0,2}",
+        behind in "[-+ 0a:=,.\\t\\n\\u{a0}]{0,2}",
+    ) {
+        let (name, spellings) = which.get(SPELLINGS);
+        let words: Vec<_> = spellings.split(' ').collect();
+        let number = KEYS.iter().position(|key| key.kind.name == *name).unwrap();
+        takes_what_the_reader_takes(number, &format!("{before}{}{behind}", word.get(&words)))?;
+    }
 
     #[test]
     fn any_text_that_the_reader_takes_is_taken(number in 0..KEYS.len(), text in "(?s).{0,20}") {

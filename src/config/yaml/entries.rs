@@ -8,7 +8,7 @@ use serde::de::{
 };
 use serde_saphyr::{Location, Spanned};
 
-use super::super::keys::{self, Key, NAMES, Shape};
+use super::super::keys::{self, Key, Merge, NAMES, Shape};
 use crate::secret;
 
 /// A metadata file: everything below `docker_runtime:`, and keys that are unknown in either place.
@@ -132,7 +132,14 @@ impl<'de> DeserializeSeed<'de> for ValueOf {
             let location = list.referenced;
             return Ok(match list.value {
                 List::Cleared => vec![cleared(location)],
-                List::Entries(entries) => entries,
+                List::Items(entries) => entries,
+                List::Pairs(entries) if self.0.merge == Merge::ByName => entries,
+                List::Pairs(_) => {
+                    return Err(D::Error::custom(format!(
+                        "{} takes a list (- ITEM, or [ITEM, ITEM]) and no mapping",
+                        self.0.name
+                    )));
+                }
             });
         }
         let value = Spanned::<Option<String>>::deserialize(deserializer)?;
@@ -155,7 +162,9 @@ fn cleared(location: Location) -> Entry {
 
 enum List {
     Cleared,
-    Entries(Vec<Entry>),
+    Items(Vec<Entry>),
+    /// A mapping.
+    Pairs(Vec<Entry>),
 }
 
 impl<'de> Deserialize<'de> for List {
@@ -183,7 +192,7 @@ impl<'de> Deserialize<'de> for List {
                         None => cleared(item.referenced),
                     });
                 }
-                Ok(List::Entries(all))
+                Ok(List::Items(all))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<List, A::Error> {
@@ -205,7 +214,7 @@ impl<'de> Deserialize<'de> for List {
                         location: value.referenced,
                     });
                 }
-                Ok(List::Entries(all))
+                Ok(List::Pairs(all))
             }
         }
         deserializer.deserialize_any(Items)
