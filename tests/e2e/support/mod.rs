@@ -3,6 +3,7 @@
 pub mod bomb;
 pub mod containerd;
 pub mod ledger;
+pub mod mounted;
 mod output;
 pub mod processes;
 pub mod runs;
