@@ -212,7 +212,7 @@ async fn run_rm(matches: &ArgMatches, client: &Client) -> Result<()> {
         match remove(client, wanted, users).await {
             Ok(names) => {
                 let lines: String = names.iter().map(|name| familiar(name) + "\n").collect();
-                out::print(&lines)?;
+                out::print_harmless(&lines)?;
             }
             Err(failure) => failures.push(failure),
         }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use clap::builder::{EnumValueParser, PossibleValue};
 use clap::{Arg, ArgMatches, ValueEnum};
+use comfy_table::ContentArrangement;
 use serde::Serialize;
 
 use crate::failure::{Context, Kind, Result};
@@ -63,6 +64,11 @@ impl Format {
     }
 }
 
+/// Writes lines that quote others to standard output, with what would act on a terminal spelled out.
+pub fn print_harmless(text: &str) -> Result<()> {
+    print(&harmless(text))
+}
+
 /// Writes `text` to standard output. A reader that has gone (`| head`) is no failure.
 pub fn print(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
@@ -91,10 +97,18 @@ pub fn tell(line: impl Display) {
 /// With control characters spelled out: messages quote archives, images and runtimes, and none of
 /// these is to move the cursor of our user's terminal.
 fn harmless(text: &str) -> String {
+    let lines = text.split('\n').map(|line| {
+        let columns = line.split('\t').map(harmless_cell);
+        columns.collect::<Vec<_>>().join("\t")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The same on one line and in one column.
+fn harmless_cell(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
-            '\n' | '\t' => shown.push(character),
             other if other.is_control() => shown.extend(other.escape_default()),
             other => shown.push(other),
         }
@@ -120,32 +134,60 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
+/// Rows whose cells may quote others: each is one line, and cannot act on the terminal.
+pub struct Table(comfy_table::Table);
+
+impl Table {
+    /// Adds a row below the others.
+    pub fn add_row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        let cells = cells.into_iter();
+        self.0
+            .add_row(cells.map(|cell| harmless_cell(cell.as_ref())));
+    }
+
+    /// Breaks the lines of wide cells, so that none is longer than `columns`.
+    pub fn wrap_to(&mut self, columns: u16) {
+        self.0
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(columns);
+    }
+}
+
 /// A table as Docker prints them: no lines, columns three blanks apart.
-pub fn table(header: &[&str]) -> comfy_table::Table {
+pub fn table(header: &[&str]) -> Table {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(header.iter().copied());
     for column in table.column_iter_mut() {
         column.set_padding((0, 3));
     }
-    table
+    Table(table)
 }
 
 /// The table's text, without the blanks that end its lines.
-pub fn table_text(table: &comfy_table::Table) -> String {
-    let lines = table.lines();
+pub fn table_text(table: &Table) -> String {
+    let lines = table.0.lines();
     lines.map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::harmless;
+    use super::{harmless, table, table_text};
 
     #[test]
     fn a_message_cannot_act_on_the_terminal() {
         assert_eq!(
             harmless("a\x1b]0;title\x07\u{9b}2J\r\n\tb ü"),
             "a\\u{1b}]0;title\\u{7}\\u{9b}2J\\r\n\tb ü"
+        );
+    }
+    #[test]
+    fn a_cell_can_neither_act_on_the_terminal_nor_begin_a_line() {
+        let mut images = table(&["NAME", "SIZE"]);
+        images.add_row(["a\x1b[2J\nb\tc", "1"]);
+        assert_eq!(
+            table_text(&images),
+            "NAME               SIZE\na\\u{1b}[2J\\nb\\tc   1\n"
         );
     }
 }

@@ -1,10 +1,15 @@
 //! `airtight image` as scripts use it.
 
 use std::fs::File;
+use std::io::Read;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use nix::mount::MsFlags;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::support::mounted::Mounted;
 use super::support::{self, Host, Output};
 
 fn archive() -> std::path::PathBuf {
@@ -73,6 +78,39 @@ fn an_image_that_can_be_removed_is_removed_though_another_cannot() {
         .ok();
     let output = host.airtight(&["image", "rm", "nosuch", "busybox:test"]);
     assert_eq!((output.code, output.stdout.as_str()), (1, "busybox:test\n"));
+}
+
+#[test]
+fn an_archive_that_would_fill_the_disk_is_refused_and_leaves_room() {
+    let host = Host::with(&[]);
+    let place = Mounted::at(host.path("tmp"), MsFlags::empty(), "size=16m");
+    let import = |bytes: u64| {
+        let mut command = host.command(&["image", "import", "-"]);
+        // Few bytes that unpack to many.
+        let (reader, writer) = std::io::pipe().unwrap();
+        let packing = std::thread::spawn(move || {
+            let mut gzip = GzEncoder::new(writer, Compression::fast());
+            // Its reader may have gone.
+            let _ = std::io::copy(&mut std::io::repeat(0).take(bytes), &mut gzip);
+        });
+        let output = Output::of(command.env("TMPDIR", &place.0).stdin(reader));
+        drop(command);
+        packing.join().unwrap();
+        output
+    };
+    // The first of them would fit, but nobody else's file beside it.
+    for bytes in [31 << 19, 1 << 30] {
+        let output = import(bytes);
+        assert_eq!(output.code, 1, "{output:?}");
+        for words in [place.0.to_str().unwrap(), "fill the file system", "TMPDIR"] {
+            assert!(output.stderr.contains(words), "{output:?}");
+        }
+    }
+    let output = import(15 << 20);
+    assert!(
+        !output.stderr.contains("fill the file system"),
+        "{output:?}"
+    );
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn what_the_image_says_applies() {
     let script = "pwd; stat -c %u:%g .; echo \"$KITCHEN|$EMPTY|$SPACES|$EQUALS|$HOME\"";
     assert_eq!(
         host.run(&["kitchen:test", "sh", "-c", script]).ok(),
-        format!("entry: sh -c {script}\n/work/not/there\n0:0\nsink||a b  c|a=b|/home/app\n")
+        format!("entry: sh -c {script}\n/not/there\n0:0\nsink||a b  c|a=b|/home/app\n")
     );
     assert_eq!(
         host.run(&["-u", "0", "-w", "/", "kitchen:test", "pwd"])

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MsFlags, mount};
 
 use super::support::Host;
+use super::support::mounted::Mounted;
 
 /// A directory of the test with a file that says where it is.
 fn directory(host: &Host, name: &str) -> PathBuf {
@@ -206,27 +207,10 @@ fn one_target_may_be_given_once() {
     }
 }
 
-/// A tmpfs that the test mounts, and unmounts however it ends.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn at(path: PathBuf, flags: MsFlags) -> Self {
-        fs::create_dir_all(&path).unwrap();
-        mount(Some("test"), &path, Some("tmpfs"), flags, None::<&str>).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
-    }
-}
-
 #[test]
 fn what_the_host_mounts_later_appears_with_rslave_alone() {
     let host = Host::new();
-    let shared = Mounted::at(host.path("shared"), MsFlags::empty());
+    let shared = Mounted::at(host.path("shared"), MsFlags::empty(), "");
     mount(
         None::<&str>,
         &shared.0,
@@ -244,7 +228,7 @@ fn what_the_host_mounts_later_appears_with_rslave_alone() {
     let script = "echo ready; read go; cat /slave/later/file; ls /private/later";
     let mut payload = host.start(&flags, script);
     assert_eq!(payload.line(), "ready");
-    let later = Mounted::at(shared.0.join("later"), MsFlags::empty());
+    let later = Mounted::at(shared.0.join("later"), MsFlags::empty(), "");
     fs::write(later.0.join("file"), "appeared\n").unwrap();
     payload.write(b"go\n");
     assert_eq!(payload.line(), "appeared");

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::MsFlags;
 
+use super::support::mounted::Mounted;
 use super::support::{Host, Output};
 
 #[test]
@@ -77,13 +78,10 @@ fn crun_runs_the_payload_or_says_why_it_cannot_on_this_host() {
 #[test]
 fn the_state_directory_may_be_mounted_noexec() {
     let host = Host::new();
-    let place = host.path("run");
-    fs::create_dir(&place).unwrap();
     let flags = MsFlags::MS_NOEXEC | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("test"), &place, Some("tmpfs"), flags, None::<&str>).unwrap();
+    let place = Mounted::at(host.path("run"), flags, "");
     let mut command = host.command(&["run", "busybox:test", "cat", "/proc/1/comm"]);
-    let output = Output::of(command.env("AIRTIGHT_STATE_DIR", place.join("airtight")));
-    umount2(&place, MntFlags::MNT_DETACH).unwrap();
+    let output = Output::of(command.env("AIRTIGHT_STATE_DIR", place.0.join("airtight")));
     assert_eq!(output.ok(), "airtight-init\n");
 }
 

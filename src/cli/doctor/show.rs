@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 
-use comfy_table::ContentArrangement;
 use serde::Serialize;
 
 use super::finding::{Finding, State};
@@ -55,8 +54,7 @@ impl Screen {
 pub fn table(findings: &[Finding], screen: Screen) -> String {
     let mut table = out::table(&["STATE", "CHECK", "FOUND", "MEANING"]);
     if let Some(width) = screen.width {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(width);
+        table.wrap_to(width);
     }
     for finding in findings {
         table.add_row(finding.cells());

@@ -1,7 +1,9 @@
 //! Where an archive comes from: a file or standard input, plain or compressed with gzip.
 //!
 //! Out comes a seekable file with a plain tar in it. What is neither seekable nor plain is first
-//! copied into a temporary file without a name, so that nothing is left however we end.
+//! copied into a temporary file without a name, so that nothing is left however we end. An archive
+//! says nowhere how large it unpacks, so the copy is bounded by what the file system has: it never
+//! takes the last of it from others.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -12,6 +14,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use nix::sys::statvfs::fstatvfs;
 
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
@@ -22,6 +25,11 @@ pub const DEFAULT_TMPDIR: &str = "/var/tmp";
 
 /// How much is copied at a time.
 const CHUNK: usize = 1 << 18;
+
+/// What a copy leaves of a file system that others write to: one part in so many, which is what ext4
+/// keeps back for root (mke2fs(8), `-m`), and of a large one no more than this.
+const RESERVE_SHARE: u64 = 20;
+const RESERVE_MOST: u64 = 1 << 30;
 
 /// How the compressions begin that archives are found in (RFC 1952, RFC 8878, and the formats'
 /// own documents).
@@ -133,11 +141,29 @@ impl Source {
             };
             match buffer.get(..count) {
                 None | Some([]) => break,
-                Some(data) => file.write_all(data).map_err(unwritable)?,
+                Some(data) if has_room(&file, data.len()) => {
+                    file.write_all(data).map_err(unwritable)?
+                }
+                Some(_) => {
+                    let full = io::Error::other("it would fill the file system");
+                    return Err(unwritable(full).hint("is the archive as large as you expect?"));
+                }
             }
         }
         Ok(file)
     }
+}
+
+/// Whether `count` more bytes in `file` leave enough to others.
+fn has_room(file: &File, count: usize) -> bool {
+    // A file system that cannot say it says so when it is full.
+    let Ok(stat) = fstatvfs(file) else {
+        return true;
+    };
+    let unit = stat.fragment_size();
+    let free = stat.blocks_available().saturating_mul(unit);
+    let reserve = stat.blocks().saturating_mul(unit) / RESERVE_SHARE;
+    stat.blocks() == 0 || free >= reserve.min(RESERVE_MOST).saturating_add(count as u64)
 }
 
 /// A file that vanishes with its descriptor. Where the file system has no O_TMPFILE (NFS, some

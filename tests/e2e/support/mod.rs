@@ -4,6 +4,7 @@ mod airflow;
 pub mod bomb;
 pub mod containerd;
 pub mod ledger;
+pub mod mounted;
 mod output;
 pub mod processes;
 pub mod runs;
