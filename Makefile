@@ -33,8 +33,9 @@ lint: deps ## check formatting, clippy, documentation, scripts
 	@scripts/lint
 
 .PHONY: bench
-bench: deps images ## time airtight beside ctr and runc
+bench: deps images ## time airtight beside ctr and runc, and the merging of 1,000 metadata files
 	@cargo build --locked --release
+	@scripts/bench-config --airtight $(TARGET)/release/airtight
 	@exec $(WITH_CONTAINERD) scripts/bench --airtight $(TARGET)/release/airtight --images $(IMAGES) $(ARGS)
 
 .PHONY: build

@@ -44,6 +44,8 @@ struct Key {
     value: String,
     merge: String,
     default: Option<String>,
+    #[serde(default)]
+    profiles: BTreeMap<String, String>,
     otherwise: Option<String>,
     group: String,
     example: Value,
@@ -110,7 +112,7 @@ pub fn generate() {
             code,
             "Key {{ name: {:?}, kind: Type {{ name: {:?}, written: {:?}, schema: {:?} }}, author: Author::{author}, \
              separator: {separator}, flag: {:?}, short: {:?}, alias: {:?}, value: {:?}, shape: Shape::{shape}, \
-             merge: Merge::{merge}, default: {:?}, otherwise: {:?}, group: {:?}, example: {:?}, help: {:?} }},",
+             merge: Merge::{merge}, default: {:?}, profiles: &{:?}, otherwise: {:?}, group: {:?}, example: {:?}, help: {:?} }},",
             key.name,
             key.kind,
             kind.written,
@@ -120,6 +122,7 @@ pub fn generate() {
             key.alias,
             key.value,
             key.default,
+            key.profiles.iter().collect::<Vec<_>>(),
             key.otherwise,
             key.group,
             key.example.to_string(),

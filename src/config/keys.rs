@@ -114,6 +114,7 @@ pub struct Key {
     pub shape: Shape,
     pub merge: Merge,
     pub default: Option<&'static str>,
+    pub profiles: &'static [(&'static str, &'static str)],
     pub otherwise: Option<&'static str>,
     pub group: &'static str,
     /// JSON.

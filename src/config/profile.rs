@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::airflow_cfg::Value;
-use super::keys::{self, Key};
-use super::layer::{Layer, Origin, merge};
+use super::keys::{KEYS, Key};
+use super::layer::{Layer, Origin};
 use super::values::Invalid;
 
 /// Which sections of airflow.cfg apply on top of `[docker_runtime]`.
@@ -76,25 +76,21 @@ impl Profile {
         }
     }
 
-    /// What it sets where nobody says anything: AIP-46's example.
+    /// What holds in it where nobody says anything.
     pub fn defaults(self) -> Layer {
-        let said: &[(&str, &str)] = match self {
-            Self::TaskExecution => &[("stop_timeout", "20")],
-            Self::DagParsing => &[("stop_timeout", "20"), ("limit_resource", "false")],
-        };
         let mut layer = Layer::default();
-        for (name, text) in said {
-            if let Some(key) = keys::find(name) {
-                layer.say(key, *text, Origin::Profile(self));
+        for key in KEYS {
+            if let Some(text) = self.default_of(key) {
+                layer.say(key, text, Origin::Profile(self));
             }
         }
         layer
     }
 
     /// Its default of `key`, where it has one.
-    pub fn default_of(self, key: &Key) -> Option<String> {
-        let defaults = merge([&self.defaults()]);
-        defaults.one(key.name).map(|item| item.text.clone())
+    pub fn default_of(self, key: &Key) -> Option<&'static str> {
+        let of_mine = |(profile, _): &&(&str, &str)| *profile == self.name();
+        key.profiles.iter().find(of_mine).map(|(_, text)| *text)
     }
 }
 

@@ -113,7 +113,7 @@ fn a_mistake_in_the_metadata_file_is_shown_with_its_line() {
         ("docker_runtime:\n  image: [a]", &[":2:10", "single text"]),
         (
             "docker_runtime:\n  image: Bad Name",
-            &["image (", "yaml:2)", "Bad Name"],
+            &["for image: ", "yaml:2)", "Bad Name"],
         ),
         ("docker_runtime:\n  image: *nosuch", &[":2:10"]),
         ("docker_runtime:\n  image: \"open", &["yaml:"]),
@@ -122,7 +122,7 @@ fn a_mistake_in_the_metadata_file_is_shown_with_its_line() {
         (&format!("{head}  volumes: /a:/b"), &[":3:3", "a list"]),
         (
             &format!("{head}  volumes: [a:/b]"),
-            &["volumes (", "yaml:3:11: ", "absolute"],
+            &["for volumes: ", "yaml:3:11: ", "absolute"],
         ),
         (
             &format!("{head}  volumes: [/a:/b, /c:/b]"),
@@ -134,7 +134,7 @@ fn a_mistake_in_the_metadata_file_is_shown_with_its_line() {
         ),
         (
             &format!("{head}  environments: [HOME]"),
-            &["environments (", "yaml:3:11: ", "consent"],
+            &["for environments: ", "yaml:3:11: ", "consent"],
         ),
         (
             &format!("{head}  environments: {{A: \"\\0\"}}"),

@@ -281,9 +281,9 @@ fn a_mistake_around_a_secret_in_a_metadata_file_does_not_show_it() {
 }
 
 #[test]
-fn a_private_variable_wins_over_one_of_the_same_name_in_any_layer() {
+fn a_private_variable_wins_over_one_of_the_same_name_in_its_layer() {
     let vault = Vault::new();
-    let flags = ["-e", "CFG_PLAIN=flag", "--private-env", "HOST_TOKEN"];
+    let flags = ["-e", "HOST_TOKEN=flag", "--private-env", "HOST_TOKEN"];
     let output = Output::of(&mut vault.command(&["run"], &flags, &["env"])).ok();
     for way in ["CFG_PLAIN", "DAG_PLAIN", "HOST_TOKEN"] {
         let variable = format!("{way}={}-{way}\n", vault.mark);
