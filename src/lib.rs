@@ -21,6 +21,7 @@ pub mod kernel;
 pub mod leash;
 pub mod plan;
 pub mod reap;
+mod regular_file;
 pub mod run;
 pub mod secret;
 pub mod signals;

@@ -2,28 +2,34 @@
 //! is (no quotes, no `export`); lines that start with `#` and empty lines do not count.
 
 use std::fs::File;
-use std::io::Read;
+use std::path::Path;
 
-use super::layer::Item;
+use super::layer::{Item, Origin};
 use super::values::Variable;
 use crate::failure::Result;
+use crate::regular_file::{self, Refusal};
 
 /// Beyond this it is no list of variables; execve(2) would refuse it as well.
 const MAX_SIZE: u64 = 1 << 20;
 
 /// Reads the file that `item` names.
 pub fn read(item: &Item) -> Result<Vec<Variable>> {
-    let mut bytes = Vec::new();
-    File::open(&item.text)
-        .and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes))
-        .map_err(|why| item.refuse(why))?;
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(item.refuse("the file is larger than 1 MiB"));
-    }
+    let bytes = bytes(item).map_err(|why| item.refuse(why))?;
     parse(&bytes).map_err(|why| item.refuse(why))
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<Variable>, String> {
+/// A person may name a pipe (`--env-file <(pass show db)`), and waits for whoever writes to it, as
+/// with docker: how long that takes is their affair, and ^C ends it. What a file names is read while
+/// nobody looks, and may be an author's FIFO that nobody ever writes to: that must be a regular file.
+fn bytes(item: &Item) -> Result<Vec<u8>, Refusal> {
+    match item.origin {
+        Origin::Flag => regular_file::read_stream(File::open(&item.text)?, MAX_SIZE),
+        _ => regular_file::read(Path::new(&item.text), MAX_SIZE),
+    }
+}
+
+/// The variables in the bytes of a file; `Err` says what is wrong on which line.
+pub fn parse(bytes: &[u8]) -> Result<Vec<Variable>, String> {
     // A byte order mark is what editors on other systems put in front.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut variables = Vec::new();
@@ -75,6 +81,26 @@ mod tests {
             "line 1: the name contains white space"
         );
         assert_eq!(parse(b"A=\xff").unwrap_err(), "line 1: not UTF-8");
+    }
+
+    #[test]
+    fn only_a_person_may_name_a_pipe() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let item = |origin| Item {
+            key: super::super::keys::find("env_file").unwrap(),
+            text: fifo.display().to_string(),
+            origin,
+        };
+        let why = read(&item(Origin::Variable("X".into()))).unwrap_err();
+        assert!(why.to_string().contains("not a regular file"), "{why}");
+        let writer = std::thread::spawn({
+            let fifo = fifo.clone();
+            move || std::fs::write(fifo, "A=1\n")
+        });
+        assert_eq!(read(&item(Origin::Flag)).unwrap().len(), 1);
+        writer.join().unwrap().unwrap();
     }
 
     proptest! {

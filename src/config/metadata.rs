@@ -25,7 +25,7 @@ pub fn read_beside(dag_file: &Path) -> Result<Body> {
     let mut path = dag_file.as_os_str().to_owned();
     path.push(".metadata.yaml");
     let path = PathBuf::from(path);
-    match text_file::read(&path)? {
+    match text_file::read_within_directory(&path, yaml::MAX_SIZE)? {
         Some(text) => yaml::body(&text, path),
         None => Ok(Body::default()),
     }

@@ -27,7 +27,7 @@ pub mod sources;
 mod text_file;
 pub mod values;
 mod words;
-mod yaml;
+pub mod yaml;
 
 pub use keys::{Author, Key, Merge, Shape};
 pub use layer::{Item, Layer, Merged, Origin, merge};

@@ -241,6 +241,7 @@ fn volume_file(merged: &Merged) -> Result<Option<Layer>> {
     if !path.is_absolute() {
         return Err(item.refuse("an absolute path is needed"));
     }
-    let text = text_file::read(&path)?.ok_or_else(|| item.refuse("there is no such file"))?;
+    let text = text_file::read(&path, yaml::MAX_SIZE)?
+        .ok_or_else(|| item.refuse("there is no such file"))?;
     yaml::volumes(&text, path).map(Some)
 }

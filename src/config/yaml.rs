@@ -5,6 +5,7 @@
 //! list the whole list, or one name of such a mapping.
 
 mod entries;
+mod limits;
 mod refusal;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use serde_saphyr::Location;
 
 use self::entries::{Document, Said, Volumes, What};
+pub use self::limits::MAX_SIZE;
 use super::keys;
 use super::layer::{Layer, Origin};
 use crate::failure::{Failure, Place, Result};
@@ -30,7 +32,7 @@ pub struct Body {
 pub fn body(text: &str, path: PathBuf) -> Result<Body> {
     let path = Arc::new(path);
     let document: Document =
-        serde_saphyr::from_str(text).map_err(|why| refusal::of(&path, why.without_snippet()))?;
+        limits::read(text).map_err(|why| refusal::of(&path, why.without_snippet()))?;
     let mut body = Body::default();
     for said in document.0 {
         match said {
@@ -61,7 +63,7 @@ pub fn body(text: &str, path: PathBuf) -> Result<Body> {
 pub fn volumes(text: &str, path: PathBuf) -> Result<Layer> {
     let path = Arc::new(path);
     let volumes: Volumes =
-        serde_saphyr::from_str(text).map_err(|why| refusal::of(&path, why.without_snippet()))?;
+        limits::read(text).map_err(|why| refusal::of(&path, why.without_snippet()))?;
     let mut layer = Layer::default();
     if let Some(key) = keys::find("volumes") {
         for volume in volumes.0 {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities};
 
+use crate::config::nearest;
 use crate::failure::{Failure, Result};
 
 /// Every capability at the place of its number (linux/capability.h).
@@ -54,9 +55,6 @@ const BY_NUMBER: [Capability; 41] = [
     Capability::CheckpointRestore,
 ];
 
-/// Fewer letters than these for each typing error are another word, not a slip.
-const LETTERS_PER_TYPING_ERROR: usize = 3;
-
 /// What `--cap-add` or `--cap-drop` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CapabilityName {
@@ -93,15 +91,10 @@ impl FromStr for CapabilityName {
 
 fn unknown(text: &str, name: &str) -> Failure {
     let failure = Failure::usage(format!("unknown capability {text:?}"));
-    let known = BY_NUMBER.iter().map(Capability::to_string);
-    let nearest = known
-        .map(|known| (strsim::damerau_levenshtein(name, &known), known))
-        .min();
-    match nearest {
-        Some((errors, known)) if errors * LETTERS_PER_TYPING_ERROR <= known.len() => {
-            failure.hint(format!("did you mean {known}?"))
-        }
-        _ => failure.hint("capabilities(7) lists them; ALL means every one"),
+    let known: Vec<String> = BY_NUMBER.iter().map(Capability::to_string).collect();
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(known) => failure.hint(format!("did you mean {known}?")),
+        None => failure.hint("capabilities(7) lists them; ALL means every one"),
     }
 }
 

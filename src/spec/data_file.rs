@@ -3,20 +3,19 @@
 //! In goes a path; out comes a value, or a failure naming file, line and column. It must never
 //! hang on a FIFO or fill the memory from an endless file.
 
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
 use crate::failure::{Context, Kind, Result};
+use crate::regular_file;
 
 /// Far above any data file of ours: the largest, the seccomp profile, has 17 KiB.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// Reads `path`, which the messages call `what`.
 pub fn read<T: DeserializeOwned>(what: &str, path: &Path) -> Result<T> {
-    let bytes = bytes(path).or_fail(Kind::Usage, || {
+    let bytes = regular_file::read(path, MAX_BYTES).or_fail(Kind::Usage, || {
         format!("cannot read the {what} {}", path.display())
     })?;
     parse(&bytes).or_fail(Kind::Usage, || {
@@ -27,22 +26,6 @@ pub fn read<T: DeserializeOwned>(what: &str, path: &Path) -> Result<T> {
 /// Parses the text of a data file; the error's text ends in line and column.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(text)
-}
-
-fn bytes(path: &Path) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err("it is not a regular file".into());
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err("it is larger than 4 MiB".into());
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -57,17 +40,6 @@ mod tests {
         let message = read::<Vec<u8>>("list", &path).unwrap_err().to_string();
         assert!(message.contains("list.json"), "{message}");
         assert!(message.contains("line 2 column 6"), "{message}");
-    }
-
-    #[test]
-    fn what_is_not_a_regular_file_is_refused_without_waiting() {
-        let dir = tempfile::tempdir().unwrap();
-        let fifo = dir.path().join("fifo");
-        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        for path in [fifo.as_path(), dir.path(), Path::new("/dev/zero")] {
-            let message = read::<Vec<u8>>("list", path).unwrap_err().to_string();
-            assert!(message.ends_with("not a regular file"), "{message}");
-        }
     }
 
     #[test]

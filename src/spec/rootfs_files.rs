@@ -6,22 +6,18 @@
 //! reading: opening a FIFO can hang, and opening a device can act.
 
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{OFlag, ResolveFlag};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 
 use super::user::Accounts;
 use crate::failure::{Failure, Kind, Result};
+use crate::regular_file::{READ, Refusal, open_below, read_open};
 
 /// The largest passwd or group file read; a hundred thousand users fit.
 const MAX_ACCOUNT_BYTES: u64 = 8 << 20;
-
-/// The kernel answers EAGAIN while somebody renames directories on the way (openat2(2)).
-const MAX_ATTEMPTS: usize = 16;
 
 /// Reads `/etc/passwd` and `/etc/group` of the image mounted at `rootfs`.
 pub fn read_accounts(rootfs: &Path) -> Result<Accounts> {
@@ -41,27 +37,15 @@ pub fn read(rootfs: &Path, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         )
         .because(why)
     };
-    match open_regular(rootfs, path) {
-        Ok(file) => bounded(file, limit).map(Some).map_err(why),
-        Err(Refusal::System(Errno::ENOENT | Errno::ENOTDIR)) if rootfs.is_dir() => Ok(None),
-        Err(refusal @ Refusal::System(Errno::ENOSYS)) => {
-            Err(why(refusal).hint("openat2 needs Linux 5.6 or newer"))
-        }
-        Err(refusal) => Err(why(refusal)),
+    let refusal = match open_regular(rootfs, path) {
+        Ok(file) => return read_open(file, limit).map(Some).map_err(why),
+        Err(refusal) => refusal,
+    };
+    match refusal.errno() {
+        Some(Errno::ENOENT | Errno::ENOTDIR) if rootfs.is_dir() => Ok(None),
+        Some(Errno::ENOSYS) => Err(why(refusal).hint("openat2 needs Linux 5.6 or newer")),
+        _ => Err(why(refusal)),
     }
-}
-
-/// Why a file is not read.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error(transparent)]
-    System(#[from] Errno),
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    #[error("it is not a regular file")]
-    NotRegular,
-    #[error("it is larger than {0} bytes")]
-    TooLarge(u64),
 }
 
 /// Looks first and opens then; the second look tells whether it is still the same file.
@@ -71,30 +55,13 @@ fn open_regular(rootfs: &Path, path: &Path) -> Result<File, Refusal> {
         OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
         nix::sys::stat::Mode::empty(),
     )?;
-    let seen = regular(&fstat(open_below(&root, path, OFlag::O_PATH)?)?)?;
-    let opened = open_below(
-        &root,
-        path,
-        OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY,
-    )?;
+    let open = |flags| open_below(&root, path, flags, ResolveFlag::RESOLVE_IN_ROOT);
+    let seen = regular(&fstat(open(OFlag::O_PATH)?)?)?;
+    let opened = open(READ)?;
     if regular(&fstat(&opened)?)? != seen {
-        return Err(Refusal::System(Errno::ESTALE));
+        return Err(Errno::ESTALE.into());
     }
     Ok(File::from(opened))
-}
-
-fn open_below(root: &OwnedFd, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
-    let how = OpenHow::new()
-        .flags(flags | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    let mut result = openat2(root, path, how);
-    for _ in 1..MAX_ATTEMPTS {
-        if !matches!(result, Err(Errno::EAGAIN | Errno::EINTR)) {
-            break;
-        }
-        result = openat2(root, path, how);
-    }
-    result
 }
 
 /// The identity of a regular file.
@@ -105,15 +72,6 @@ fn regular(stat: &FileStat) -> Result<(libc::dev_t, libc::ino_t), Refusal> {
     } else {
         Err(Refusal::NotRegular)
     }
-}
-
-fn bounded(file: File, limit: u64) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(Refusal::TooLarge(limit));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -176,7 +134,7 @@ mod tests {
         let rootfs = rootfs();
         fs::remove_dir(rootfs.path().join("etc")).unwrap();
         symlink("/etc", rootfs.path().join("etc")).unwrap();
-        assert!(refusal(&rootfs).contains("ELOOP"));
+        assert!(refusal(&rootfs).contains("symbolic links"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `--dag-file`: image, volumes and environments from the file beside a DAG file.
 
 use std::fs;
+use std::path::Path;
 
 use super::support::{Host, Output};
 
@@ -153,9 +154,9 @@ fn a_metadata_file_that_is_none_is_refused_at_once() {
     let dag = dag(&host, b"docker_runtime: \xff");
     let metadata = host.path("dag.py.metadata.yaml");
     let refused = |words| run(&host, &dag, &["true"]).refused(&["dag.py.metadata.yaml", words]);
-    refused("not UTF-8 at byte 16");
+    refused("yaml:1:17: cannot read this line: it is not UTF-8");
     fs::write(&metadata, "#".repeat(10 << 20)).unwrap();
-    refused("1 MiB");
+    refused("256 KiB");
     fs::write(&metadata, "[".repeat(100_000)).unwrap();
     refused("recursion");
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
@@ -176,8 +177,51 @@ fn a_metadata_file_that_is_none_is_refused_at_once() {
     std::os::unix::fs::symlink("dag.py.metadata.yaml", &metadata).unwrap();
     refused("symbolic links");
     fs::remove_file(&metadata).unwrap();
+    std::os::unix::fs::symlink("nothing", &metadata).unwrap();
+    refused("a symbolic link to nothing");
+    fs::remove_file(&metadata).unwrap();
     fs::create_dir(&metadata).unwrap();
     refused("not a regular file");
+}
+
+#[test]
+fn a_link_of_an_author_s_does_not_make_root_read_another_file() {
+    let host = Host::with(&[]);
+    let dag = dag(&host, "");
+    let metadata = host.path("dag.py.metadata.yaml");
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    fs::write(elsewhere.path(), "docker_runtime: {image: a secret}").unwrap();
+    let up = Path::new("..").join(elsewhere.path().strip_prefix("/tmp").unwrap());
+    for target in [elsewhere.path(), &up, Path::new("/proc/self/environ")] {
+        fs::remove_file(&metadata).unwrap();
+        std::os::unix::fs::symlink(target, &metadata).unwrap();
+        let output = run(&host, &dag, &["true"]);
+        assert!(!output.stderr.contains("secret"), "{output:?}");
+        output.refused(&[
+            "dag.py.metadata.yaml",
+            "out of its own directory",
+            "put the file",
+        ]);
+    }
+}
+
+#[test]
+fn a_mounted_config_map_is_read_through_its_links() {
+    let host = Host::new();
+    fs::create_dir(host.path("..2026_01")).unwrap();
+    fs::write(
+        host.path("..2026_01/dag.py.metadata.yaml"),
+        "docker_runtime: {image: 'busybox:test'}",
+    )
+    .unwrap();
+    fs::write(host.path("..2026_01/dag.py"), "").unwrap();
+    std::os::unix::fs::symlink("..2026_01", host.path("..data")).unwrap();
+    for name in ["dag.py", "dag.py.metadata.yaml"] {
+        let target = Path::new("..data").join(name);
+        std::os::unix::fs::symlink(target, host.path(name)).unwrap();
+    }
+    let dag = host.path("dag.py").display().to_string();
+    assert_eq!(run(&host, &dag, &["echo", "a"]).ok(), "a\n");
 }
 
 #[test]

@@ -21,7 +21,6 @@
 mod command;
 mod document;
 mod environment;
-mod file;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
@@ -39,8 +38,12 @@ use std::sync::Arc;
 pub use environment::{Environment, variable_name};
 pub use value::{Origin, Scope, Value};
 
+use super::text_file;
 use crate::failure::{Failure, Place, Result};
 use document::Document;
+
+/// Ten times the file that Airflow writes with all its comments.
+const MAX_SIZE: u64 = 1 << 20;
 
 /// An airflow.cfg and the environment on top of it.
 #[derive(Debug)]
@@ -86,8 +89,13 @@ impl AirflowConfig {
     /// Reads the file.
     pub fn read(path: impl Into<PathBuf>, environment: Environment) -> Result<Self> {
         let path = path.into();
-        let text = file::read(&path)?;
-        Self::parse(&text, path, environment)
+        match text_file::read(&path, MAX_SIZE)? {
+            Some(text) => Self::parse(&text, path, environment),
+            None => Err(
+                Failure::usage(format!("there is no file {}", path.display()))
+                    .hint("AIRFLOW_CONFIG or AIRFLOW_HOME names another"),
+            ),
+        }
     }
 
     /// What holds without a file: the environment alone.
@@ -99,7 +107,8 @@ impl AirflowConfig {
         }
     }
 
-    fn parse(text: &str, path: PathBuf, environment: Environment) -> Result<Self> {
+    /// Reads the text of the file `path`.
+    pub fn parse(text: &str, path: PathBuf, environment: Environment) -> Result<Self> {
         let path = Arc::new(path);
         let document = reader::parse(text).map_err(|misread| {
             let origin = Origin::File {

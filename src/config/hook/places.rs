@@ -11,6 +11,9 @@ use super::super::text_file;
 use super::{FUNCTION, MODULE};
 use crate::failure::Result;
 
+/// Larger than any settings file that people write.
+const MAX_SIZE: u64 = 1 << 20;
+
 /// The directories, all absolute.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -87,7 +90,7 @@ fn candidate_in(directory: &Path) -> Option<Candidate> {
     let package = directory.join(MODULE).join("__init__.py");
     let file = directory.join(MODULE).with_extension("py");
     let file = [package, file].into_iter().find(|path| path.is_file())?;
-    let text = match text_file::read(&file) {
+    let text = match text_file::read(&file, MAX_SIZE) {
         Ok(text) => text?,
         // In another encoding, or larger than anybody writes: Python will know.
         Err(_) => FUNCTION.to_owned(),

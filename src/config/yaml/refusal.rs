@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
 use super::super::nearest;
-use super::place;
+use super::{limits, place};
 use crate::failure::{Failure, Place};
 
 /// The failure for an error of the reader's.
@@ -54,6 +54,9 @@ fn words(error: &Error) -> Failure {
             let kind = unexpected.split(['"', '`']).next().unwrap_or_default();
             let kind = kind.trim_end();
             Failure::usage(format!("{expected} is needed here, not {kind}"))
+        }
+        Error::Budget { breach, .. } => {
+            Failure::usage("the file is too complex").because(limits::words(breach))
         }
         other => Failure::usage(format!(
             "invalid YAML: {}",
