@@ -160,6 +160,19 @@ impl Client {
         }
     }
 
+    /// Whether containerd, at `address`, answers at all before `limit`; a refusal is an answer too.
+    pub async fn answers_within(&self, limit: Duration, address: &str) -> Result<()> {
+        let mut version = self.version();
+        let what = ("get the version of", address);
+        match self
+            .call_within(limit, what, (), |request| version.version(request))
+            .await
+        {
+            Err(why) if why.is_unreachable() => Err(why),
+            _ => Ok(()),
+        }
+    }
+
     /// A request with our headers and no deadline, for streams.
     pub fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);

@@ -126,7 +126,7 @@ fn note(leftovers: &mut Vec<String>, done: Result<(), String>) {
 }
 
 /// Kills what is in the cgroup, whatever containerd and the shim are doing.
-async fn kill(record: &Record) -> Result<(), String> {
+pub async fn kill(record: &Record) -> Result<(), String> {
     let Some(group) = Group::find(
         &record.cgroup_mount_path,
         &record.cgroup_subpath,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::support::containerd::Containerd;
-use super::support::{Host, Run};
+use super::support::{self, Host, Run, processes};
 
 #[test]
 fn a_payload_s_code_and_output_survive_a_containerd_that_stands_still() {
@@ -59,6 +59,33 @@ fn a_stop_does_not_wait_for_containerd() {
         assert!(matches!(run.end().code, 137 | 143));
         host.assert_clean();
     }
+}
+
+#[test]
+fn dead_runs_beside_a_containerd_that_stands_still_keep_nobody_waiting_and_have_no_process_left() {
+    let containerd = Containerd::start();
+    let host = Host::at(containerd.address(), &["busybox"]);
+    let payload = ["busybox:test", "sh", "-c", "echo ready; exec sleep 1000"];
+    let start = |name| {
+        let args = [&["run", "--no-init", "--name", name], &payload[..]].concat();
+        Run::ready(&mut host.command(&args))
+    };
+    let runs = ["first", "second"].map(start);
+    containerd.signal(Signal::SIGSTOP);
+    runs.into_iter().for_each(Run::destroy);
+    // Another containerd, which is well, and a namespace in which there is nothing.
+    let address = support::address();
+    let args = ["image", "ls", "-q", "--address", address.to_str().unwrap()];
+    let output = host.airtight(&args);
+    assert_eq!((output.code, output.stdout.as_str()), (0, ""), "{output:?}");
+    assert_eq!(processes::below(&host.subpath()), [0; 0]);
+    for name in ["first", "second"] {
+        let said = format!("run {name}, whose owner died: it waits for containerd");
+        assert_eq!(output.stderr.matches(&said).count(), 1, "{output:?}");
+    }
+    containerd.signal(Signal::SIGCONT);
+    host.airtight(&args).ok();
+    host.assert_clean();
 }
 
 #[test]
