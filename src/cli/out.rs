@@ -82,12 +82,6 @@ pub fn print(text: &str) -> Result<()> {
     .or_fail(Kind::Host, || "cannot write to standard output")
 }
 
-/// Writes each text on a line of its own; they quote other people's files.
-pub fn print_lines(lines: impl Iterator<Item = String>) -> Result<()> {
-    let lines = lines.map(|line| format!("{}\n", harmless(&line.replace('\n', " "))));
-    print(&lines.collect::<String>())
-}
-
 /// Writes one line about ourselves to standard error. A reader that has gone is no reason to fail, let
 /// alone to panic, as `eprintln!` would.
 pub fn tell(line: impl Display) {

@@ -161,7 +161,7 @@ impl Key {
     /// What holds when no layer says anything, and in a profile where that differs.
     pub fn default_words(&self) -> String {
         let words = self.default.or(self.otherwise).unwrap_or_default();
-        let said: Vec<(&str, String)> = Profile::ALL
+        let said: Vec<(&str, &str)> = Profile::ALL
             .into_iter()
             .filter_map(|profile| Some((profile.name(), profile.default_of(self)?)))
             .collect();

@@ -84,7 +84,12 @@ fn search(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
 }
 
 fn print(report: &Report, line: fn(&Finding) -> String) -> Result<()> {
-    out::print_lines(report.findings.iter().map(line))
+    let lines = report.findings.iter().map(|finding| {
+        // A traceback has several lines; a finding has one.
+        let line = line(finding).replace('\n', " ");
+        format!("{line}\n")
+    });
+    out::print_harmless(&lines.collect::<String>())
 }
 
 /// As compilers print it, which editors and GitHub's problem matchers know.
