@@ -159,7 +159,7 @@ pub async fn plan(matches: &ArgMatches, globals: &Globals) -> Result<Planned> {
         address,
         warnings,
         ..
-    } = settings::read(matches, globals)?;
+    } = settings::read(matches, globals, settings::Image::Needed)?;
     super::warn(&warnings);
     let (client, connection) = globals.connect_to(address)?;
     let survey = Survey::take(&settings)?;

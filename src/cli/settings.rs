@@ -12,7 +12,7 @@ use super::usage::argument_not_utf8;
 use crate::config::settings::Surroundings;
 use crate::config::values::truth;
 use crate::config::{
-    Collected, Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys,
+    Collected, Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys, with_any_image,
 };
 use crate::failure::Result;
 
@@ -127,8 +127,17 @@ pub struct Read {
     pub flag_off: Option<&'static str>,
 }
 
+/// Whether there must be an image already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Image {
+    /// For a run.
+    Needed,
+    /// For a look at the settings.
+    MayComeLater,
+}
+
 /// Reads it.
-pub fn read(matches: &ArgMatches, globals: &Globals) -> Result<Read> {
+pub fn read(matches: &ArgMatches, globals: &Globals, image: Image) -> Result<Read> {
     let (collected, words) = collect(matches)?;
     let address = globals.address(collected.merged.one("socket_path"));
     let variables =
@@ -139,7 +148,10 @@ pub fn read(matches: &ArgMatches, globals: &Globals) -> Result<Read> {
         root_forbidden: collected.root_forbidden,
         fences: collected.fences,
     };
-    let settings = Settings::parse(&collected.merged, words, &around)?;
+    let settings = match image {
+        Image::Needed => Settings::parse(&collected.merged, words, &around)?,
+        Image::MayComeLater => Settings::parse(&with_any_image(&collected.merged), words, &around)?,
+    };
     Ok(Read {
         settings,
         merged: collected.merged,

@@ -224,7 +224,7 @@ pub fn process(address: &str) -> Outcome<Pid> {
 }
 
 /// The path in `address`; explains what a dockerd socket is not.
-fn socket_path(address: &str) -> Outcome<&str> {
+pub fn socket_path(address: &str) -> Outcome<&str> {
     let path = address.strip_prefix("unix://").unwrap_or(address);
     if !Path::new(path).is_absolute() {
         return Err(
