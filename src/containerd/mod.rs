@@ -233,8 +233,8 @@ pub fn socket_path(address: &str) -> Outcome<&str> {
         );
     }
     if path.ends_with("docker.sock") {
-        return Err(Failure::usage(format!("{path} is dockerd's socket"))
-            .because("airtight talks to containerd directly")
+        return Err(Failure::usage(format!("cannot use {path}"))
+            .because("it is dockerd's socket, and airtight talks to containerd directly")
             .hint(format!(
                 "containerd listens at {DEFAULT_ADDRESS} by default"
             )));
