@@ -53,7 +53,7 @@ impl Ceilings {
                 continue;
             };
             let default = match merged.one(key.name) {
-                Some(item) if is_named(item) => continue,
+                Some(item) if !item.is_unwritten() => continue,
                 Some(item) => quantity(key, &item.text).ok(),
                 None => self.default_of(key, merged),
             };
@@ -82,10 +82,6 @@ impl Ceilings {
             _ => Some(f64::INFINITY),
         }
     }
-}
-
-fn is_named(item: &Item) -> bool {
-    !matches!(item.origin, Origin::Default | Origin::Profile(_))
 }
 
 /// A quantity as a number that can be compared; what means "unlimited" is infinite.

@@ -145,8 +145,11 @@ impl Ceilings {
 
     /// Clearing takes a restriction of the operator's away where the key is one.
     fn check_clear(&self, item: &Item, operator: &Merged) -> Result<()> {
-        let set = operator.one(item.key.name).is_some();
+        let name = item.key.name;
+        let set = operator.one(name).is_some();
+        let on = |item: Option<&Item>| item.is_some_and(|item| truth(&item.text) != Ok(false));
         let restriction = match item.key.author {
+            Author::OnIsFree => on(operator.one(name)) && !on(operator.unwritten(name)),
             Author::Maximum => self.maximum(item.key).is_some(),
             Author::Capabilities | Author::SecurityOptions | Author::Consent => set,
             _ => false,

@@ -264,4 +264,12 @@ fn clearing_a_restriction_of_the_operator_s_needs_consent() {
     for body in ["cap_drop: null", "security_opt: null"] {
         check_against(&Ceilings::default(), body, &operator).expect_err(body);
     }
+    let mut said = Layer::default();
+    let limit_resource = super::super::keys::find("limit_resource").unwrap();
+    said.say(limit_resource, "true", Origin::Flag);
+    for (profile, refused) in [(Profile::TaskExecution, false), (Profile::DagParsing, true)] {
+        let operator = merge([&Layer::defaults(), &profile.defaults(), &said]);
+        let found = check_against(&Ceilings::default(), "limit_resource: null", &operator);
+        assert_eq!(found.is_err(), refused, "{profile}");
+    }
 }

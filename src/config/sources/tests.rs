@@ -258,6 +258,9 @@ const CEILINGS: &str = "\
 IMAGE = a:1
 RUN_AS_USER = airflow
 CAP_DROP = NET_RAW
+INIT = true
+LIMIT_RESOURCE = true
+STOP_TIMEOUT = 9
 [docker_runtime_ceilings]
 MAX_MEMORY = 2g
 MAX_MEMORY_SWAP = 3g
