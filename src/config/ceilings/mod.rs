@@ -19,7 +19,7 @@ mod words;
 
 use super::airflow_cfg::{AirflowConfig, Scope, Value};
 use super::image::final_image;
-use super::keys::{Author, Key};
+use super::keys::{Author, Key, NAMES};
 use super::layer::{Item, Layer, Merged, Said};
 use super::nearest;
 use super::pattern::matches;
@@ -67,7 +67,13 @@ impl Ceilings {
                     .filter(|part| !part.is_empty())
             };
             match name.as_str() {
-                "allowed_keys" => ceilings.keys = list().map(str::to_lowercase).collect(),
+                "allowed_keys" => {
+                    ceilings.keys = list().map(str::to_lowercase).collect();
+                    let is_unknown = |name: &&String| super::keys::find(name).is_none();
+                    if let Some(name) = ceilings.keys.iter().find(is_unknown) {
+                        return Err(unknown_key(&value, name));
+                    }
+                }
                 "allowed_images" => ceilings.images = list().map(str::to_owned).collect(),
                 "allowed_volume_prefixes" => {
                     ceilings.host_paths =
@@ -86,15 +92,6 @@ impl Ceilings {
                     _ => {}
                 },
             }
-        }
-        if let Some(unknown) = ceilings
-            .keys
-            .iter()
-            .find(|name| super::keys::find(name).is_none())
-        {
-            return Err(Failure::usage(format!(
-                "[{SECTION}] ALLOWED_KEYS names {unknown:?}, which is no runtime key"
-            )));
         }
         Ok(ceilings)
     }
@@ -217,6 +214,15 @@ impl Ceilings {
             "the operator can add {} to ALLOWED_KEYS in [{SECTION}] of airflow.cfg",
             key.name
         )
+    }
+}
+
+/// The failure for a name in ALLOWED_KEYS that is no key.
+fn unknown_key(value: &Value, name: &str) -> Failure {
+    let failure = value.failure(format!("{value} names {name:?}, which is no runtime key"));
+    match nearest(name, NAMES.iter().copied()) {
+        Some(near) => failure.hint(format!("did you mean {near}?")),
+        None => failure.hint("`airtight config keys` lists the keys"),
     }
 }
 

@@ -137,6 +137,18 @@ fn consent_is_by_key() {
 }
 
 #[test]
+fn a_mistake_in_allowed_keys_has_its_line_and_the_nearest_name() {
+    let text = format!("[{SECTION}]\n\nALLOWED_KEYS = memory, devcies\n");
+    let config = AirflowConfig::parse(&text, "a.cfg".into(), Environment::default()).unwrap();
+    let failure = Ceilings::read(&config, None).unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        "a.cfg:3: [docker_runtime_ceilings] allowed_keys names \"devcies\", which is no runtime key"
+    );
+    assert_eq!(failure.hints(), ["did you mean devices?"]);
+}
+
+#[test]
 fn quantities_stop_at_their_maximum_and_unlimited_is_above_any() {
     let limited = ceilings(&[
         ("MAX_MEMORY", "2g"),
