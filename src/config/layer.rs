@@ -15,7 +15,7 @@ use super::secret;
 use crate::failure::{Failure, Place};
 
 /// Where a value was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// `runtime-specs/keys.yaml`.
     Default,
