@@ -47,7 +47,7 @@ impl Kind {
 }
 
 /// A place in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The file as the user named it.
     pub path: Arc<PathBuf>,

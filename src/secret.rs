@@ -89,10 +89,12 @@ pub fn value(name: &str, value: &str) -> String {
 /// `NAME=VALUE` as it may be shown, or any other text. A value whose name somebody forgot may be
 /// anything.
 pub fn pair(pair: &str) -> String {
-    match pair.split_once('=') {
+    // First of all: a URL may have a `=` of its own, in the password or behind it.
+    let shown = text(pair);
+    match shown.split_once('=') {
         Some(("", given)) if !given.is_empty() => format!("={MASK}"),
         Some((name, given)) => format!("{name}={}", value(name, given)),
-        None => text(pair),
+        None => shown,
     }
 }
 

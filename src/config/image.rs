@@ -2,6 +2,7 @@
 
 use super::keys;
 use super::layer::{Item, Merged, Origin};
+use crate::failure::Result;
 
 /// The image that counts, and the value that names it: `image`, or AIP-46's repository and tag where a
 /// higher layer names these.
@@ -16,6 +17,22 @@ pub fn final_image(merged: &Merged) -> Option<(String, &Item)> {
         }
         (_, Some((_, repository))) => Some((tagged(&repository.text, merged), repository)),
         (_, None) => None,
+    }
+}
+
+/// Refuses a tag that would be dropped without a word: a higher layer than the one with the whole image
+/// names it, and no repository.
+pub fn check_tag(merged: &Merged) -> Result<()> {
+    let tag = merged.with_layer("container_tag");
+    match (tag, merged.with_layer("image"), final_image(merged)) {
+        (Some((layer, tag)), Some((image, item)), Some((_, named_by)))
+            if layer > image && named_by.key.name == item.key.name =>
+        {
+            Err(tag
+                .refuse(format!("the image is named as a whole, by {}", item.origin))
+                .hint("it belongs to container_repository; set image, or that one too"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -15,7 +15,7 @@ use super::secret;
 use crate::failure::{Failure, Place};
 
 /// Where a value was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// `runtime-specs/keys.yaml`.
     Default,
@@ -56,6 +56,11 @@ impl Item {
             Err(why) => Failure::usage(what).because(why),
         };
         failure.at(self.place().cloned())
+    }
+
+    /// Whether it holds only because nobody says anything.
+    pub fn is_unwritten(&self) -> bool {
+        matches!(self.origin, Origin::Default | Origin::Profile(_))
     }
 
     /// The place in a file where it is written.
@@ -176,6 +181,8 @@ impl Layer {
 #[derive(Debug, Clone, Default)]
 pub struct Merged {
     values: BTreeMap<&'static str, Vec<(usize, Item)>>,
+    /// What nobody wrote: it counts again when all that somebody wrote is cleared.
+    unwritten: BTreeMap<&'static str, (usize, Item)>,
 }
 
 /// Merges `layers`, lowest first.
@@ -207,11 +214,11 @@ impl Merged {
             }
         }
         for (name, items) in &mut self.values {
+            if cleared.contains(name) {
+                *items = self.unwritten.get(name).cloned().into_iter().collect();
+            }
             items.retain(|(_, item)| {
-                // What nobody wrote is what is left when what somebody wrote is cleared.
-                let stays = !cleared.contains(name) || item.origin == Origin::Default;
-                stays
-                    && !replaced.contains(name)
+                !replaced.contains(name)
                     && (gone.is_empty() || identity(item).is_none_or(|own| !gone.contains(&own)))
             });
         }
@@ -223,6 +230,9 @@ impl Merged {
         let mut places: HashMap<Identity, usize> = HashMap::new();
         for said in &layer.said {
             let Said::Value(item) = said else { continue };
+            if item.is_unwritten() {
+                self.unwritten.insert(item.key.name, (number, item.clone()));
+            }
             let items = self.values.entry(item.key.name).or_default();
             let own = identity(item);
             let twin = match item.key.merge {
@@ -261,6 +271,11 @@ impl Merged {
         Some((*layer, item))
     }
 
+    /// What counts when all that layers say of a key is cleared.
+    pub fn unwritten(&self, name: &str) -> Option<&Item> {
+        self.unwritten.get(name).map(|(_, item)| item)
+    }
+
     /// The values of a list, lowest layer first.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &Item> {
         self.values
@@ -280,72 +295,4 @@ impl Merged {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::keys::find;
-    use super::*;
-
-    fn flags(pairs: &[(&str, &str)]) -> Layer {
-        let mut layer = Layer::default();
-        for (name, text) in pairs {
-            layer.say(find(name).unwrap(), *text, Origin::Flag);
-        }
-        layer
-    }
-
-    #[test]
-    fn a_higher_layer_replaces_a_plain_value() {
-        let merged = merge([&Layer::defaults(), &flags(&[("stop_timeout", "3")])]);
-        assert_eq!(merged.one("stop_timeout").unwrap().text, "3");
-        assert_eq!(merged.one("ipc_mode").unwrap().text, "private");
-        assert!(merged.one("memory").is_none());
-    }
-
-    fn texts<'a>(merged: &'a Merged, name: &str) -> Vec<&'a str> {
-        merged.all(name).map(|item| item.text.as_str()).collect()
-    }
-
-    #[test]
-    fn named_items_replace_their_twins_and_keep_the_others() {
-        let lower = flags(&[("labels", "a=1"), ("labels", "b=1"), ("labels", "b=2")]);
-        let merged = merge([&lower, &flags(&[("labels", "a=2")])]);
-        assert_eq!(texts(&merged, "labels"), ["b=2", "a=2"]);
-    }
-
-    #[test]
-    fn a_mount_replaces_the_one_with_its_target_however_it_is_spelt() {
-        let lower = flags(&[("volumes", "/a:/x"), ("volumes", "/b:/y"), ("tmpfs", "/z")]);
-        let higher = flags(&[("mounts", "type=tmpfs,target=/x"), ("volumes", "/c:/z/")]);
-        let merged = merge([&lower, &higher]);
-        assert_eq!(texts(&merged, "volumes"), ["/b:/y", "/c:/z/"]);
-        assert_eq!(texts(&merged, "mounts"), ["type=tmpfs,target=/x"]);
-        assert!(texts(&merged, "tmpfs").is_empty());
-    }
-
-    #[test]
-    fn several_keys_can_be_read_layer_by_layer() {
-        let lower = flags(&[("environments", "A=1")]);
-        let higher = flags(&[("environments", "B=1"), ("env_file", "f")]);
-        let merged = merge([&lower, &higher]);
-        let order: Vec<_> = merged.by_layer(&["env_file", "environments"]);
-        let order: Vec<_> = order.iter().map(|item| item.text.as_str()).collect();
-        assert_eq!(order, ["A=1", "f", "B=1"]);
-    }
-
-    #[test]
-    fn a_file_origin_names_file_and_line() {
-        let mut layer = Layer::default();
-        let origin = Origin::File(Place {
-            path: std::sync::Arc::new("a.yaml".into()),
-            line: Some(4),
-            column: Some(9),
-        });
-        layer.say(find("memory").unwrap(), "x", origin);
-        let merged = merge([&layer]);
-        let item = merged.one("memory").unwrap();
-        assert_eq!(
-            item.refuse("no number").to_string(),
-            "a.yaml:4:9: invalid value \"x\" for memory: no number"
-        );
-        assert_eq!(item.origin.to_string(), "a.yaml:4");
-    }
-}
+mod tests;

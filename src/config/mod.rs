@@ -23,6 +23,7 @@ mod program;
 pub mod schema;
 mod secret;
 pub mod settings;
+mod short;
 pub mod sources;
 mod text_file;
 pub mod values;

@@ -9,7 +9,7 @@ use super::layer::{Layer, Origin};
 use super::values::Invalid;
 
 /// Which sections of airflow.cfg apply on top of `[docker_runtime]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Profile {
     /// Tasks.
     TaskExecution,

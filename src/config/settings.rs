@@ -19,7 +19,7 @@ use self::read::{
     unless_zero,
 };
 use super::ceilings::Fences;
-use super::image::final_image;
+use super::image::{check_tag, final_image};
 use super::layer::Merged;
 use super::values::{
     AppArmor, BlkioWeight, Bytes, CpuShares, Cpus, Device, Invalid, IpcMode, Label, Mount,
@@ -140,6 +140,7 @@ impl Settings {
             )
         })?;
         let Environment { variables, private } = environment(merged, around)?;
+        check_tag(merged)?;
         if let Some(item) = merged.one("socket_path") {
             socket_path(&item.text).map_err(|why| item.refuse(why))?;
         }

@@ -93,7 +93,8 @@ pub(super) fn stack(operator: &Operator, author: &Body, flags: &Layer) -> Stacke
     if author.layer.names_image() {
         refusals.extend(ceilings.check_image(&with_author).err());
     }
-    let maxima = ceilings.in_place_of_nothing(&with_author);
+    let said = merge(operator.layers.iter().chain([&author.layer, flags]));
+    let maxima = ceilings.in_place_of_nothing(&said);
     Stacked {
         collected: Collected {
             merged: merge(

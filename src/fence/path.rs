@@ -138,25 +138,25 @@ impl AsFd for Held {
     }
 }
 
-/// Follows `path` as far as there is something.
+/// Follows `path` as far as there is something. What is missing is found by halves: a path may have two
+/// thousand names.
 pub fn follow(path: &Path) -> Result<Way, Trouble> {
-    let mut known = path.to_owned();
-    let mut missing = Vec::new();
-    loop {
-        match Held::open(&known) {
-            Err(Trouble::Missing) => {}
-            Err(why) => return Err(why),
-            Ok(held) => {
-                missing.reverse();
-                return match missing.first() {
-                    None => Ok(Way::There(held)),
-                    Some(name) if held.is_link(name) => Err(Trouble::Dangling),
-                    Some(_) => Ok(Way::Missing(held, missing)),
-                };
-            }
-        }
-        missing.push(known.file_name().ok_or(Trouble::Up)?.to_owned());
-        known.pop();
+    match Held::open(path) {
+        Err(Trouble::Missing) => {}
+        found => return found.map(Way::There),
+    }
+    let known: Vec<&Path> = path.ancestors().collect();
+    let is_missing = |path: &&Path| matches!(Held::open(path), Err(Trouble::Missing));
+    let (missing, there) = known.split_at(known.partition_point(is_missing));
+    let names = missing.iter().rev().map(|path| path.file_name());
+    let names: Option<Vec<OsString>> = names.map(|name| Some(name?.to_owned())).collect();
+    let (Some(names), Some(above)) = (names, there.first()) else {
+        return Err(Trouble::Up);
+    };
+    let held = Held::open(above)?;
+    match names.first() {
+        Some(name) if held.is_link(name) => Err(Trouble::Dangling),
+        _ => Ok(Way::Missing(held, names)),
     }
 }
 
@@ -226,6 +226,19 @@ mod tests {
         assert_eq!((above.real(), names.len()), (path.as_path(), 2));
         assert_eq!(above.make(&names).unwrap().real(), path.join("a/b"));
         assert!(matches!(follow(&path.join("a/b")).unwrap(), Way::There(_)));
+    }
+
+    #[test]
+    fn a_path_of_many_names_is_followed_as_far_as_it_goes() {
+        let (_dir, path) = directory();
+        let names = |count: usize| path.join(vec!["a"; count].join("/"));
+        fs::create_dir_all(names(300)).unwrap();
+        for missing in [1, 2, 299, 700] {
+            let Way::Missing(above, rest) = follow(&names(300 + missing)).unwrap() else {
+                panic!("it is not there")
+            };
+            assert_eq!((above.real(), rest.len()), (&*names(300), missing));
+        }
     }
 
     #[test]

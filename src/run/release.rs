@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Result};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::mount::{MntFlags, umount2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 /// Unmounts everything in `dir` and removes what it was mounted on; without `dir`, nothing is to do.
 pub fn release(dir: &Path) -> Result<()> {
@@ -31,9 +31,18 @@ pub fn release(dir: &Path) -> Result<()> {
     fs::remove_dir(dir)
 }
 
-/// The payload has a mount of its own, and what is mounted may be in use.
+/// The payload has a mount of its own, and what is mounted may be in use. Where the host's mounts are
+/// shared, as systemd has them, ours is a peer of theirs, and what is unmounted below it would be
+/// unmounted below theirs as well (mount_namespaces(7)): so it stops being one first.
 fn unmount(at: &Path) -> Result<()> {
+    let none = None::<&str>;
     loop {
+        match mount(none, at, none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none) {
+            Ok(()) => {}
+            // Nothing is mounted there.
+            Err(Errno::EINVAL) => return Ok(()),
+            Err(why) => return Err(why.into()),
+        }
         match umount2(at, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
             // There may be another below it.
             Ok(()) => {}

@@ -99,27 +99,24 @@ fn directories_and_files_below_a_prefix_are_mounted_as_asked() {
     assert_eq!(fs::read_to_string(x.join("new")).unwrap(), "new\n");
 }
 
+/// As on a host of systemd's, `x` is a mount that is shared, with another below it.
 #[test]
-fn what_is_mounted_below_a_directory_is_seen_too() {
+fn what_is_mounted_below_a_directory_is_seen_too_and_stays_mounted() {
     let host = set_up();
-    let below = host.path("allowed/x/below");
+    let (x, none) = (host.path("allowed/x"), None::<&str>);
+    mount(Some(&x), &x, none, MsFlags::MS_BIND, none).unwrap();
+    mount(none, &x, none, MsFlags::MS_SHARED, none).unwrap();
+    let below = x.join("below");
     fs::create_dir(&below).unwrap();
-    let memory = mount(
-        Some("none"),
-        &below,
-        Some("tmpfs"),
-        MsFlags::empty(),
-        None::<&str>,
-    );
-    memory.unwrap();
+    mount(Some("none"), &below, Some("tmpfs"), MsFlags::empty(), none).unwrap();
     fs::write(below.join("deep"), "deep\n").unwrap();
-    let output = sh(
-        &host,
-        &[volume(&host.path("allowed/x"), "/x")],
-        "cat /x/below/deep",
-    );
-    nix::mount::umount(&below).unwrap();
+    let output = sh(&host, &[volume(&x, "/x")], "cat /x/below/deep");
+    let mounted_after = mount_points(&below);
+    for point in [&below, &x] {
+        let _ = nix::mount::umount(point);
+    }
     assert_eq!(output.ok(), "deep\n");
+    assert_eq!(mounted_after, 1);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `airtight config check`: for a CI of DAG authors.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -65,9 +67,9 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
 
 /// The DAG file that a metadata file belongs to.
 fn dag_file(path: &Path) -> PathBuf {
-    let text = path.to_string_lossy();
-    text.strip_suffix(SUFFIX)
-        .map_or_else(|| path.to_owned(), PathBuf::from)
+    let name = path.as_os_str().as_bytes();
+    name.strip_suffix(SUFFIX.as_bytes())
+        .map_or_else(|| path.to_owned(), |name| OsStr::from_bytes(name).into())
 }
 
 /// Adds the DAG files of all metadata files below `directory`; links are not followed.

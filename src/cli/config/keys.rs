@@ -93,7 +93,7 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
 /// The operator's ceilings, where there are any.
 fn ceilings_here() -> Result<Option<Ceilings>> {
     let config = AirflowConfig::found(Environment::of_this_process())?;
-    if config.section(ceilings::SECTION).next().is_none() {
+    if !config.has(ceilings::SECTION) {
         return Ok(None);
     }
     // They are the same for every profile.

@@ -9,7 +9,8 @@ use std::ffi::{OsStr, OsString};
 
 use nix::unistd::{Uid, User};
 
-use super::problem::{Broken, Short};
+use super::super::short::Short;
+use super::problem::Broken;
 use crate::failure::{Failure, Result};
 
 /// What expansion may make of a value, in bytes; a longer one without variables is left alone.

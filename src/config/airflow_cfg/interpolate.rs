@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::problem::{Broken, Short};
+use super::super::short::Short;
+use super::problem::Broken;
 
 /// `configparser.MAX_INTERPOLATION_DEPTH`.
 const MAX_DEPTH: usize = 10;

@@ -7,10 +7,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 use std::sync::Arc;
 
+use super::super::short::Short;
 use super::document::{DEFAULT, Setting};
 use super::environment::{expand, variable_name};
 use super::interpolate::{Budget, interpolate};
-use super::problem::{Broken, Short};
+use super::problem::Broken;
 use super::{AirflowConfig, Origin, Scope, Value, command};
 use crate::failure::{Failure, Result};
 

@@ -131,6 +131,11 @@ impl AirflowConfig {
         &self.path
     }
 
+    /// Whether the file has the section, even an empty one, or a variable speaks of it.
+    pub fn has(&self, section: &str) -> bool {
+        self.document.section(section).is_some() || self.section(section).next().is_some()
+    }
+
     /// The environment on top of it.
     pub fn environment(&self) -> &Environment {
         &self.environment

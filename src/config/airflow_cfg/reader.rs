@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 
+use super::super::short::Short;
 use super::document::{DEFAULT, Document, Setting};
-use super::problem::{Misread, Problem, Short};
+use super::problem::{Misread, Problem};
 use super::python;
 
 /// Airflow's own file has 360; the limit keeps the memory for a hostile one small.

@@ -1,6 +1,6 @@
 //! Ceilings of quantities: memory, CPUs, time.
 
-use super::super::keys::{Author, KEYS, Key};
+use super::super::keys::{Author, KEYS, Key, find};
 use super::super::layer::{Item, Layer, Merged, Origin};
 use super::super::settings::DEFAULT_SHM_SIZE;
 use super::super::values::{
@@ -27,16 +27,31 @@ impl Ceilings {
             .map(|(_, text)| text.as_str())
     }
 
+    /// The maximum that counts for `key` as a number, with the key that it belongs to: memory is also
+    /// part of memory and swap together.
+    fn limit(&self, key: &'static Key) -> Option<(f64, &'static Key)> {
+        let both = [
+            Some(key),
+            (key.name == "memory")
+                .then(|| find("memory_swap"))
+                .flatten(),
+        ];
+        let limits = both.into_iter().flatten().filter_map(|key| {
+            let limit = quantity(key, self.maximum(key)?).ok()?;
+            Some((limit, key))
+        });
+        limits.min_by(|(one, _), (other, _)| one.total_cmp(other))
+    }
+
     pub(super) fn check_maximum(&self, item: &Item) -> Result<()> {
-        let Some(maximum) = self.maximum(item.key) else {
+        let Some((limit, of)) = self.limit(item.key) else {
             return Ok(());
         };
         let asked = quantity(item.key, &item.text).map_err(|why| item.refuse(why))?;
-        let limit = quantity(item.key, maximum).map_err(|why| item.refuse(why))?;
         if asked <= limit {
             return Ok(());
         }
-        let setting = maximum_name(item.key);
+        let (setting, maximum) = (maximum_name(of), self.maximum(of).unwrap_or_default());
         Err(item
             .refuse(format!("it is above the operator's {setting} = {maximum}"))
             .hint(format!(
@@ -45,47 +60,54 @@ impl Ceilings {
     }
 
     /// The maxima of quantities that nobody names: a payload without a limit of its own is not above
-    /// the operator's, as with a LimitRange of Kubernetes. What somebody names stays.
+    /// the operator's, as with a LimitRange of Kubernetes. What somebody names stays. So that they
+    /// count, limits are on where only the profile switches them off.
     pub fn in_place_of_nothing(&self, merged: &Merged) -> Layer {
         let mut layer = Layer::default();
         for key in quantities() {
-            let Some(maximum) = self.maximum(key) else {
+            let Some((limit, of)) = self.limit(key) else {
                 continue;
             };
             let default = match merged.one(key.name) {
-                Some(item) if is_named(item) => continue,
+                Some(item) if !item.is_unwritten() => continue,
                 Some(item) => quantity(key, &item.text).ok(),
-                None => self.default_of(key, merged),
+                None => self.default_of(key, limit, merged),
             };
-            let limit = quantity(key, maximum).unwrap_or(f64::INFINITY);
             if default.is_some_and(|default| default > limit) {
-                layer.say(key, maximum, Origin::Ceiling(maximum_name(key)));
+                let text = self.maximum(of).unwrap_or_default();
+                layer.say(key, text, Origin::Ceiling(maximum_name(of)));
             }
+        }
+        let switch = merged
+            .one("limit_resource")
+            .filter(|item| item.is_unwritten());
+        if let (Some(item), Some((name, _))) = (switch, self.maxima.first())
+            && let Some(key) = find(name)
+        {
+            layer.say(item.key, "true", Origin::Ceiling(maximum_name(key)));
         }
         layer
     }
 
     /// What holds where no layer has a value; nothing where nothing is not more than any maximum.
-    fn default_of(&self, key: &Key, merged: &Merged) -> Option<f64> {
+    fn default_of(&self, key: &Key, limit: f64, merged: &Merged) -> Option<f64> {
         match key.name {
             // A soft limit, and weights: without one there is less to ask for.
             "memory_reservation" | "cpu_shares" | "blkio_weight" => None,
             #[allow(clippy::cast_precision_loss)] // Far below 2^53.
             "shm_size" => Some(DEFAULT_SHM_SIZE.0 as f64),
-            // docker's: twice the memory.
+            // docker's: twice the memory. Memory above it is the operator's own word.
             "memory_swap" => {
-                let key = super::super::keys::find("memory")?;
-                let own = merged.one("memory").map(|item| item.text.as_str());
-                let memory = own.or_else(|| self.maximum(key))?;
-                quantity(key, memory).ok().map(|bytes| 2.0 * bytes)
+                let key = find("memory")?;
+                let named = merged
+                    .one("memory")
+                    .map(|item| quantity(key, &item.text).ok());
+                let memory = named.unwrap_or_else(|| self.limit(key).map(|(limit, _)| limit))?;
+                (memory <= limit).then_some(2.0 * memory)
             }
             _ => Some(f64::INFINITY),
         }
     }
-}
-
-fn is_named(item: &Item) -> bool {
-    !matches!(item.origin, Origin::Default | Origin::Profile(_))
 }
 
 /// A quantity as a number that can be compared; what means "unlimited" is infinite.

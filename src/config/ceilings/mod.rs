@@ -19,7 +19,7 @@ mod words;
 
 use super::airflow_cfg::{AirflowConfig, Scope, Value};
 use super::image::final_image;
-use super::keys::{Author, Key};
+use super::keys::{Author, Key, NAMES};
 use super::layer::{Item, Layer, Merged, Said};
 use super::nearest;
 use super::pattern::matches;
@@ -54,7 +54,7 @@ impl Ceilings {
     /// profile either, which is a person at a shell with a DAG file of theirs, any host path is.
     pub fn read(config: &AirflowConfig, profile: Option<Profile>) -> Result<Self> {
         let mut ceilings = Self::default();
-        if profile.is_none() && config.section(SECTION).next().is_none() {
+        if profile.is_none() && !config.has(SECTION) {
             ceilings.host_paths = HostPaths::Any;
         }
         for (name, value) in config.section(SECTION) {
@@ -67,7 +67,13 @@ impl Ceilings {
                     .filter(|part| !part.is_empty())
             };
             match name.as_str() {
-                "allowed_keys" => ceilings.keys = list().map(str::to_lowercase).collect(),
+                "allowed_keys" => {
+                    ceilings.keys = list().map(str::to_lowercase).collect();
+                    let is_unknown = |name: &&String| super::keys::find(name).is_none();
+                    if let Some(name) = ceilings.keys.iter().find(is_unknown) {
+                        return Err(unknown_key(&value, name));
+                    }
+                }
                 "allowed_images" => ceilings.images = list().map(str::to_owned).collect(),
                 "allowed_volume_prefixes" => {
                     ceilings.host_paths =
@@ -86,15 +92,6 @@ impl Ceilings {
                     _ => {}
                 },
             }
-        }
-        if let Some(unknown) = ceilings
-            .keys
-            .iter()
-            .find(|name| super::keys::find(name).is_none())
-        {
-            return Err(Failure::usage(format!(
-                "[{SECTION}] ALLOWED_KEYS names {unknown:?}, which is no runtime key"
-            )));
         }
         Ok(ceilings)
     }
@@ -145,8 +142,11 @@ impl Ceilings {
 
     /// Clearing takes a restriction of the operator's away where the key is one.
     fn check_clear(&self, item: &Item, operator: &Merged) -> Result<()> {
-        let set = operator.one(item.key.name).is_some();
+        let name = item.key.name;
+        let set = operator.one(name).is_some();
+        let on = |item: Option<&Item>| item.is_some_and(|item| truth(&item.text) != Ok(false));
         let restriction = match item.key.author {
+            Author::OnIsFree => on(operator.one(name)) && !on(operator.unwritten(name)),
             Author::Maximum => self.maximum(item.key).is_some(),
             Author::Capabilities | Author::SecurityOptions | Author::Consent => set,
             _ => false,
@@ -214,6 +214,15 @@ impl Ceilings {
             "the operator can add {} to ALLOWED_KEYS in [{SECTION}] of airflow.cfg",
             key.name
         )
+    }
+}
+
+/// The failure for a name in ALLOWED_KEYS that is no key.
+fn unknown_key(value: &Value, name: &str) -> Failure {
+    let failure = value.failure(format!("{value} names {name:?}, which is no runtime key"));
+    match nearest(name, NAMES.iter().copied()) {
+        Some(near) => failure.hint(format!("did you mean {near}?")),
+        None => failure.hint("`airtight config keys` lists the keys"),
     }
 }
 

@@ -4,6 +4,7 @@
 //! when it is mounted is another matter, so each such mount carries its [`Fence`] until then
 //! (`run/fenced.rs`).
 
+use std::collections::HashSet;
 use std::path::{Component, PathBuf};
 
 use super::super::layer::{Item, Layer, Origin, Said};
@@ -58,15 +59,14 @@ impl HostPaths {
 #[derive(Debug, Default)]
 pub struct Fences {
     fence: Option<Fence>,
-    said: Vec<(&'static str, Origin)>,
+    said: HashSet<(&'static str, Origin)>,
 }
 
 impl Fences {
     /// The fence of the mount that `item` names; none where it is the operator's.
     pub fn of(&self, item: &Item) -> Option<&Fence> {
-        let is_it =
-            |(key, origin): &(&str, Origin)| *key == item.key.name && *origin == item.origin;
-        self.fence.as_ref().filter(|_| self.said.iter().any(is_it))
+        let said = (item.key.name, item.origin.clone());
+        self.fence.as_ref().filter(|_| self.said.contains(&said))
     }
 }
 

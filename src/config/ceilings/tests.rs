@@ -137,6 +137,18 @@ fn consent_is_by_key() {
 }
 
 #[test]
+fn a_mistake_in_allowed_keys_has_its_line_and_the_nearest_name() {
+    let text = format!("[{SECTION}]\n\nALLOWED_KEYS = memory, devcies\n");
+    let config = AirflowConfig::parse(&text, "a.cfg".into(), Environment::default()).unwrap();
+    let failure = Ceilings::read(&config, None).unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        "a.cfg:3: [docker_runtime_ceilings] allowed_keys names \"devcies\", which is no runtime key"
+    );
+    assert_eq!(failure.hints(), ["did you mean devices?"]);
+}
+
+#[test]
 fn quantities_stop_at_their_maximum_and_unlimited_is_above_any() {
     let limited = ceilings(&[
         ("MAX_MEMORY", "2g"),
@@ -263,5 +275,13 @@ fn clearing_a_restriction_of_the_operator_s_needs_consent() {
     let operator = operator(&[("cap_drop", "ALL"), ("security_opt", "no-new-privileges")]);
     for body in ["cap_drop: null", "security_opt: null"] {
         check_against(&Ceilings::default(), body, &operator).expect_err(body);
+    }
+    let mut said = Layer::default();
+    let limit_resource = super::super::keys::find("limit_resource").unwrap();
+    said.say(limit_resource, "true", Origin::Flag);
+    for (profile, refused) in [(Profile::TaskExecution, false), (Profile::DagParsing, true)] {
+        let operator = merge([&Layer::defaults(), &profile.defaults(), &said]);
+        let found = check_against(&Ceilings::default(), "limit_resource: null", &operator);
+        assert_eq!(found.is_err(), refused, "{profile}");
     }
 }

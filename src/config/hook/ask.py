@@ -12,6 +12,7 @@ import sys
 sys.path[:] = [entry for entry in sys.path if entry]
 
 import faulthandler
+import importlib.util
 import json
 import os
 import traceback
@@ -41,7 +42,11 @@ class NeverTheDags:
         return self.known[entry]
 
 
-def ask(image, airflow_first):
+def ask(image, airflow_first, outside):
+    # A link may lead from the operator's folder to where authors write; nothing of it is run.
+    spec = importlib.util.find_spec("airflow_local_settings")
+    if spec is not None and spec.origin is not None and not outside.is_outside(spec.origin):
+        raise PermissionError(f"{spec.origin} leads into the DAGs folder, where authors write")
     if airflow_first:
         # In this order Airflow itself does it: its initialization imports the module. The other way
         # round it would find a module that is only half there, and not all of what __all__ names.
@@ -82,11 +87,12 @@ def main():
     sys.argv[1:] = []
     # Says where it hangs, and ends us also when nobody is left who could.
     faulthandler.dump_traceback_later(float(seconds), exit=True)
-    sys.meta_path.insert(0, NeverTheDags(dags))
+    outside = NeverTheDags(dags)
+    sys.meta_path.insert(0, outside)
     # At the end, as Airflow does.
     sys.path.extend(entry for entry in path if entry not in sys.path)
     try:
-        reply = json.dumps(ask(image, airflow_first == "yes"), ensure_ascii=False).encode()
+        reply = json.dumps(ask(image, airflow_first == "yes", outside), ensure_ascii=False).encode()
         status = 0
     except BaseException as error:
         # Without the frames of this file.

@@ -351,3 +351,13 @@ fn without_a_python_only_a_hook_is_a_failure() {
         "{why}"
     );
 }
+
+#[test]
+fn a_link_into_the_dags_folder_is_not_followed() {
+    let operator = Operator::new();
+    operator.write("dags/hook.py", ANSWER);
+    fs::create_dir(operator.path("config")).unwrap();
+    let link = operator.path("config/airflow_local_settings.py");
+    std::os::unix::fs::symlink("../dags/hook.py", link).unwrap();
+    assert!(operator.why().contains("leads into the DAGs folder"));
+}

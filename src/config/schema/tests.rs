@@ -23,8 +23,16 @@ fn schema_takes(key: &Key, value: &Value) -> bool {
 fn parsed(key: &Key, value: &Value) -> Result<Settings> {
     let text = json!({ "docker_runtime": { key.name: value } }).to_string();
     let mut operator = Layer::default();
-    if !key.name.starts_with("container_repository") {
+    // AIP-46's two keys take the place of image.
+    if !key.name.starts_with("container_") {
         operator.say(keys::find("image").unwrap(), "busybox", Origin::Flag);
+    }
+    if key.name == "container_tag" {
+        operator.say(
+            keys::find("container_repository").unwrap(),
+            "busybox",
+            Origin::Flag,
+        );
     }
     let author = yaml::body(&text, "a.yaml".into())?.layer;
     let merged = merge([&Layer::defaults(), &operator, &author]);

@@ -212,6 +212,46 @@ fn a_payload_without_a_limit_gets_the_operator_s_maximum() {
         "the operator's own"
     );
     assert_eq!(shown(&merged, "timeout"), None, "no maximum");
+    let parsing = host.merged(Some(Profile::DagParsing), &Layer::default());
+    assert_eq!(
+        shown(&parsing, "limit_resource"),
+        ceiling("true MAX_MEMORY")
+    );
+    let more = host.merged(Some(Profile::TaskExecution), &flag("memory", "16g"));
+    assert_eq!(shown(&more, "memory"), Some("16g flag".to_owned()));
+    assert_eq!(
+        shown(&more, "memory_swap"),
+        None,
+        "twice what the operator says"
+    );
+}
+
+#[test]
+fn memory_is_part_of_memory_and_swap_together() {
+    let host = Host::new("[docker_runtime_ceilings]\nMAX_MEMORY_SWAP = 8g\n");
+    host.write("dag.py.metadata.yaml", "docker_runtime: {memory: 16g}\n");
+    let author = metadata::read_beside(&host.dag()).unwrap();
+    let operator = host.operator(Some(Profile::TaskExecution));
+    let refusals = stack(&operator, &author, &Layer::default()).refusals;
+    assert!(
+        refusals[0].to_string().contains("MAX_MEMORY_SWAP = 8g"),
+        "{refusals:?}"
+    );
+}
+
+#[test]
+fn a_tag_that_names_nothing_is_refused() {
+    let host = Host::new("[docker_runtime]\nIMAGE = a:1\nCONTAINER_TAG = 7\n");
+    let refused = |text: &str| {
+        host.write("dag.py.metadata.yaml", text);
+        let merged = host.merged(Some(Profile::TaskExecution), &Layer::default());
+        Settings::parse(&merged, Vec::new(), &Surroundings::default()).is_err()
+    };
+    assert!(refused("docker_runtime: {container_tag: '2'}\n"));
+    assert!(!refused("docker_runtime: {image: b}\n"));
+    assert!(!refused(
+        "docker_runtime: {container_repository: b, container_tag: '2'}\n"
+    ));
 }
 
 /// Anything an author might write for a key.
@@ -258,6 +298,9 @@ const CEILINGS: &str = "\
 IMAGE = a:1
 RUN_AS_USER = airflow
 CAP_DROP = NET_RAW
+INIT = true
+LIMIT_RESOURCE = true
+STOP_TIMEOUT = 9
 [docker_runtime_ceilings]
 MAX_MEMORY = 2g
 MAX_MEMORY_SWAP = 3g
@@ -271,12 +314,13 @@ MAX_STOP_TIMEOUT = 30
 proptest! {
     #[test]
     fn no_metadata_file_ever_passes_the_ceilings(
-        said in proptest::collection::btree_map(select(NAMES.to_vec()), value(), 0..6)
+        said in proptest::collection::btree_map(select(NAMES.to_vec()), value(), 0..6),
+        profile in select(Profile::ALL.to_vec())
     ) {
         let body: Vec<_> = said.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         let text = format!("docker_runtime: {{{}}}", body.join(", "));
         let Ok(author) = yaml::body(&text, "d.yaml".into()) else { return Ok(()) };
-        let operator = Host::new(CEILINGS).operator(Some(Profile::TaskExecution));
+        let operator = Host::new(CEILINGS).operator(Some(profile));
         let stacked = stack(&operator, &author, &Layer::default());
         if !stacked.refusals.is_empty() {
             return Ok(());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
 use super::super::nearest;
+use super::super::short::Short;
 use super::{limits, place};
 use crate::failure::{Failure, Place};
 
@@ -30,8 +31,8 @@ fn words(error: &Error) -> Failure {
             field, expected, ..
         } => unknown(field, expected),
         Error::DuplicateMappingKey { key, .. } => {
-            let key = key.as_deref().unwrap_or_default();
-            Failure::usage(format!("the key {key:?} is given twice"))
+            let key = Short::new(key.as_deref().unwrap_or_default());
+            Failure::usage(format!("the key \"{key}\" is given twice"))
         }
         Error::NullIntoString { .. } => {
             Failure::usage("a value is missing").hint("an empty text is written \"\"")
@@ -70,7 +71,7 @@ fn words(error: &Error) -> Failure {
 
 /// The failure for a key that is none.
 pub fn unknown(name: &str, known: &[&str]) -> Failure {
-    let failure = Failure::usage(format!("unknown key {name:?}"));
+    let failure = Failure::usage(format!("unknown key \"{}\"", Short::new(name)));
     match nearest(name, known.iter().copied()) {
         Some(near) => failure.hint(format!("did you mean {near}?")),
         None if known.len() > 5 => failure.hint("`airtight config keys` lists the keys"),
