@@ -186,6 +186,16 @@ impl Key {
 
 include!(concat!(env!("OUT_DIR"), "/keys.rs"));
 
+/// The key that somebody means who writes it as airflow.cfg, docker's flags or its letters do.
+pub fn meant_by(name: &str) -> Option<&'static Key> {
+    let lower = name.to_lowercase();
+    let flag = lower.trim_start_matches('-').replace('_', "-");
+    KEYS.iter().find(|key| {
+        key.name == lower
+            || (!key.flag.is_empty() && (key.flag == flag || key.alias == Some(&flag)))
+    })
+}
+
 /// The key called `name`.
 pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)

@@ -116,6 +116,15 @@ mod tests {
             hints("docker_runtime: {memry: 5m}"),
             ["did you mean memory?"]
         );
+        for (written, meant) in [
+            ("IMAGE", "image"),
+            ("env", "environments"),
+            ("user", "run_as_user"),
+            ("memory-swap", "memory_swap"),
+        ] {
+            let text = format!("docker_runtime: {{{written}: x}}");
+            assert_eq!(hints(&text), [format!("did you mean {meant}?")]);
+        }
         assert_eq!(hints("xyz: 1"), ["known here: docker_runtime"]);
     }
 

@@ -239,7 +239,11 @@ fn volume_file(merged: &Merged) -> Result<Option<Layer>> {
     };
     let path = PathBuf::from(&item.text);
     if !path.is_absolute() {
-        return Err(item.refuse("an absolute path is needed"));
+        let failure = item.refuse("an absolute path is needed");
+        return Err(match item.text.contains('#') {
+            true => failure.hint("in airflow.cfg a comment stands on a line of its own"),
+            false => failure,
+        });
     }
     let text = text_file::read(&path, yaml::MAX_SIZE)?
         .ok_or_else(|| item.refuse("there is no such file"))?;

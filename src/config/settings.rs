@@ -4,6 +4,7 @@
 //! settings mean together is decided in `plan`.
 
 mod environment;
+mod limits;
 mod mounts;
 mod read;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use self::environment::{Environment, environment};
+use self::limits::limits;
 use self::mounts::mounts;
 use self::read::{
     each, list, optional, optional_with, parse, required, required_with, switch, unique,
@@ -24,7 +26,7 @@ use super::layer::Merged;
 use super::values::{
     AppArmor, BlkioWeight, Bytes, CpuShares, Cpus, Device, Invalid, IpcMode, Label, Mount,
     NetworkMode, OomScoreAdj, PidMode, PidsLimit, Seccomp, SecurityOption, SwapLimit, Ulimit,
-    UtsMode, clean_absolute, cpu_list, duration, hostname, signal_number, sysctl, working_dir,
+    UtsMode, clean_absolute, duration, hostname, signal_number, sysctl, working_dir,
 };
 use crate::cgroup::Subpath;
 use crate::containerd::socket_path;
@@ -184,11 +186,7 @@ impl Settings {
             read_only: switch(merged, "read_only")?,
             devices: unique(merged, "devices", |device: &Device| device.target.clone())?,
             shm_size: unless_zero(merged, "shm_size")?,
-            limits: if switch(merged, "limit_resource")? {
-                limits(merged)?
-            } else {
-                Limits::default()
-            },
+            limits: limits(merged)?,
             privileged: switch(merged, "privileged")?,
             capabilities: CapabilityChanges {
                 add: each(merged, "cap_add")?,
@@ -207,21 +205,6 @@ impl Settings {
             snapshotter: required_with(merged, "snapshotter", not_empty)?,
         })
     }
-}
-
-fn limits(merged: &Merged) -> Result<Limits> {
-    Ok(Limits {
-        memory: optional(merged, "memory")?,
-        memory_swap: optional(merged, "memory_swap")?,
-        memory_reservation: optional(merged, "memory_reservation")?,
-        oom_kill_disable: switch(merged, "oom_kill_disable")?,
-        cpus: unless_zero(merged, "cpus")?,
-        cpu_shares: unless_zero(merged, "cpu_shares")?,
-        cpuset_cpus: optional_with(merged, "cpuset_cpus", cpu_list)?,
-        cpuset_mems: optional_with(merged, "cpuset_mems", cpu_list)?,
-        pids: optional(merged, "pids_limit")?,
-        blkio_weight: optional(merged, "blkio_weight")?,
-    })
 }
 
 fn security(merged: &Merged) -> Result<Security> {

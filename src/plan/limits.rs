@@ -35,8 +35,6 @@ pub struct Resources {
     pub devices: Vec<LinuxDeviceCgroup>,
 }
 
-/// docker's minimum; below it nothing starts.
-const MIN_MEMORY: u64 = 6 << 20;
 /// The kernel's default period in microseconds (scheduler/sched-bwc).
 const PERIOD: u64 = 100_000;
 
@@ -47,15 +45,8 @@ pub(super) fn plan(
     warnings: &mut Vec<String>,
 ) -> Result<Resources> {
     let limits = &settings.limits;
-    let memory = at_least_minimum("--memory", limits.memory)?;
-    let reservation = at_least_minimum("--memory-reservation", limits.memory_reservation)?;
-    if let (Some(memory), Some(reservation)) = (memory, reservation)
-        && reservation > memory
-    {
-        return Err(Failure::usage(
-            "--memory-reservation must not be above --memory",
-        ));
-    }
+    let given = |bytes: Option<Bytes>| bytes.map(|bytes| bytes.0).filter(|bytes| *bytes > 0);
+    let (memory, reservation) = (given(limits.memory), given(limits.memory_reservation));
     check_cpus(limits, survey)?;
     let quota = limits.cpus.map(|cpus| cpus.thousandths * PERIOD / 1000);
     let devices = if settings.privileged {
@@ -65,7 +56,7 @@ pub(super) fn plan(
     };
     Ok(Resources {
         memory: memory.map(signed),
-        memory_swap: swap(limits, memory, survey, warnings)?,
+        memory_swap: swap(limits, memory, survey, warnings),
         memory_reservation: reservation.map(signed),
         oom_kill_disable: oom_kill_disable(limits, survey, warnings)?,
         cpu_quota: quota.map(signed),
@@ -83,50 +74,29 @@ pub(super) fn plan(
     })
 }
 
-fn at_least_minimum(flag: &str, bytes: Option<Bytes>) -> Result<Option<u64>> {
-    match bytes {
-        None | Some(Bytes(0)) => Ok(None),
-        Some(Bytes(bytes)) if bytes < MIN_MEMORY => Err(Failure::usage(format!(
-            "{flag} must be at least 6m: nothing starts in {}",
-            Bytes(bytes)
-        ))),
-        Some(Bytes(bytes)) => Ok(Some(bytes)),
-    }
-}
-
-/// docker's rules: swap needs a memory limit, and says both together; its default is twice the memory.
+/// docker's default is twice the memory.
 fn swap(
     limits: &Limits,
     memory: Option<u64>,
     survey: &Survey,
     warnings: &mut Vec<String>,
-) -> Result<Option<i64>> {
+) -> Option<i64> {
     let swap = match (limits.memory_swap, memory) {
-        (None | Some(SwapLimit::Total(Bytes(0))), None) => return Ok(None),
+        (None | Some(SwapLimit::Total(Bytes(0))), None) => return None,
         (None | Some(SwapLimit::Total(Bytes(0))), Some(memory)) => {
-            return Ok(survey
+            return survey
                 .facts
                 .swap_accounting
-                .then(|| signed(memory.saturating_mul(2))));
+                .then(|| signed(memory.saturating_mul(2)));
         }
         (Some(SwapLimit::Unlimited), _) => -1,
-        (Some(SwapLimit::Total(_)), None) => {
-            return Err(Failure::usage(
-                "--memory-swap needs --memory: it is memory and swap together",
-            ));
-        }
-        (Some(SwapLimit::Total(Bytes(total))), Some(memory)) if total < memory => {
-            return Err(Failure::usage(
-                "--memory-swap must not be below --memory: it is memory and swap together",
-            ));
-        }
-        (Some(SwapLimit::Total(Bytes(total))), Some(_)) => signed(total),
+        (Some(SwapLimit::Total(Bytes(total))), _) => signed(total),
     };
     if !survey.facts.swap_accounting {
         warnings.push("--memory-swap has no effect: this kernel does not count swap".into());
-        return Ok(None);
+        return None;
     }
-    Ok(Some(swap))
+    Some(swap)
 }
 
 fn oom_kill_disable(

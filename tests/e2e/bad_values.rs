@@ -28,7 +28,10 @@ fn limits_that_nothing_can_hold() {
                 &["-m", "10m", "--memory-swap", "9m"],
                 &["--memory-swap", "--memory"],
             ),
-            (&["--memory-swap", "1g"], &["--memory-swap needs --memory"]),
+            (
+                &["--memory-swap", "1g"],
+                &["--memory-swap", "needs --memory"],
+            ),
             (
                 &["-m", "10m", "--memory-reservation", "11m"],
                 &["--memory-reservation"],

@@ -1,5 +1,6 @@
 //! `airtight config check`: for a CI of DAG authors.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -51,7 +52,8 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
             dag_files.push(dag_file(path));
         }
     }
-    dag_files.dedup();
+    let mut seen = HashSet::new();
+    dag_files.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
     let report = check(&dag_files);
     match matches.get_one::<String>("format").map(String::as_str) {
         Some("json") => out::print_json(&json(&report))?,

@@ -116,7 +116,8 @@ impl Ceilings {
         // What is neither is refused when it is parsed.
         let on = truth(text) != Ok(false);
         let fine = match item.key.author {
-            Author::Free | Author::Image | Author::User => true,
+            Author::Free | Author::Image => true,
+            Author::User => return self.check_user(item, operator),
             Author::Consent => false,
             Author::OnIsFree => on,
             Author::OffIsFree => !on,
@@ -193,11 +194,20 @@ impl Ceilings {
     pub fn forbid_root(&self, operator: &Merged) -> bool {
         let consented = self.keys.iter().any(|name| name == "run_as_user");
         let chosen = operator.one("run_as_user").map(|item| item.text.as_str());
-        let root = |user: &str| {
-            let name = user.split(':').next().unwrap_or_default();
-            name == "root" || name.parse() == Ok(0)
-        };
-        !consented && chosen.is_some_and(|user| !root(user))
+        !consented && chosen.is_some_and(|user| !is_root(user))
+    }
+
+    /// Where the operator chose a user, the author's is not root, and has no group but its own in the
+    /// image: group 0 may use what belongs to root's group, such as containerd's socket.
+    fn check_user(&self, item: &Item, operator: &Merged) -> Result<()> {
+        if !self.forbid_root(operator) || !(is_root(&item.text) || item.text.contains(':')) {
+            return Ok(());
+        }
+        Err(item
+            .refuse(
+                "where the operator sets RUN_AS_USER, root or a group of one's own needs consent",
+            )
+            .hint(self.hint(item.key)))
     }
 
     fn consents_to(&self, key: &Key) -> bool {
@@ -224,6 +234,12 @@ fn unknown_key(value: &Value, name: &str) -> Failure {
         Some(near) => failure.hint(format!("did you mean {near}?")),
         None => failure.hint("`airtight config keys` lists the keys"),
     }
+}
+
+/// As far as the text says it; an image may call root anything.
+fn is_root(user: &str) -> bool {
+    let name = user.split(':').next().unwrap_or_default();
+    name == "root" || name.parse() == Ok(0)
 }
 
 /// The failure for a name that is no ceiling.

@@ -5,8 +5,9 @@
 //! (`run/fenced.rs`).
 
 use std::collections::HashSet;
-use std::path::{Component, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use super::super::keys::find;
 use super::super::layer::{Item, Layer, Origin, Said};
 use super::super::values::{
     Mount, MountSource, Propagation, parse_mount, parse_tmpfs, parse_volume,
@@ -102,7 +103,13 @@ impl Ceilings {
                 .hint(self.hint(item.key)));
         }
         let MountSource::Bind { host, .. } = &mount.source else {
-            return Ok(());
+            let limited = find("shm_size").is_some_and(|key| self.maximum(key).is_some());
+            return match limited && Path::new(&mount.target) == Path::new(SHARED_MEMORY) {
+                true => Err(item
+                    .refuse("its size would be above any MAX_SHM_SIZE")
+                    .hint("shm_size says how large /dev/shm is")),
+                false => Ok(()),
+            };
         };
         let shared =
             |option: &String| Propagation::named(option).is_some_and(Propagation::reaches_the_host);

@@ -285,3 +285,34 @@ fn clearing_a_restriction_of_the_operator_s_needs_consent() {
         assert_eq!(found.is_err(), refused, "{profile}");
     }
 }
+
+#[test]
+fn an_author_has_neither_root_nor_a_group_where_the_operator_chose_a_user() {
+    let chosen = operator(&[("run_as_user", "airflow")]);
+    let none = Ceilings::default();
+    for user in ["root", "0", "00", "nobody:0", "nobody:root", "65534:audio"] {
+        let body = format!("run_as_user: '{user}'");
+        check_against(&none, &body, &chosen).expect_err(user);
+        check_against(
+            &ceilings(&[("ALLOWED_KEYS", "run_as_user")]),
+            &body,
+            &chosen,
+        )
+        .unwrap();
+        check(&none, &body).unwrap();
+    }
+    check_against(&none, "run_as_user: nobody", &chosen).unwrap();
+}
+
+#[test]
+fn shared_memory_has_its_maximum_however_it_is_mounted() {
+    let limited = ceilings(&[("MAX_SHM_SIZE", "64m")]);
+    for body in [
+        "tmpfs: ['/dev/shm:size=100g']",
+        "tmpfs: ['/dev/shm/:size=1g']",
+        "mounts: ['type=tmpfs,target=/dev/shm,tmpfs-size=1g']",
+    ] {
+        check(&limited, body).expect_err(body);
+        check(&Ceilings::default(), body).expect(body);
+    }
+}

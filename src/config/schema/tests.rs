@@ -27,6 +27,8 @@ fn parsed(key: &Key, value: &Value) -> Result<Settings> {
     if !key.name.starts_with("container_") {
         operator.say(keys::find("image").unwrap(), "busybox", Origin::Flag);
     }
+    // What a limit needs beside it is not the schema's affair.
+    operator.say(keys::find("limit_resource").unwrap(), "false", Origin::Flag);
     if key.name == "container_tag" {
         operator.say(
             keys::find("container_repository").unwrap(),

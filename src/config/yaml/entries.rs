@@ -200,7 +200,7 @@ impl<'de> Deserialize<'de> for List {
                 while let Some(name) = map.next_key::<String>()? {
                     if name.is_empty() || name.contains(['=', '\0']) {
                         return Err(A::Error::custom(format!(
-                            "invalid name {:?}: it is not empty and has no '=' in it",
+                            "invalid name {:?}: a name must not be empty or contain '='",
                             secret::hidden(&name)
                         )));
                     }

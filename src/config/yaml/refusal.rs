@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
-use super::super::nearest;
 use super::super::short::Short;
+use super::super::{keys, nearest};
 use super::{limits, place};
 use crate::failure::{Failure, Place};
 
@@ -72,6 +72,9 @@ fn words(error: &Error) -> Failure {
 /// The failure for a key that is none.
 pub fn unknown(name: &str, known: &[&str]) -> Failure {
     let failure = Failure::usage(format!("unknown key \"{}\"", Short::new(name)));
+    if let Some(key) = keys::meant_by(name).filter(|key| known.contains(&key.name)) {
+        return failure.hint(format!("did you mean {}?", key.name));
+    }
     match nearest(name, known.iter().copied()) {
         Some(near) => failure.hint(format!("did you mean {near}?")),
         None if known.len() > 5 => failure.hint("`airtight config keys` lists the keys"),

@@ -27,7 +27,7 @@ volume file; variables (`AIRFLOW__DOCKER_RUNTIME__MEMORY`); the metadata file; t
 
 In a metadata file `null` clears what lower layers say: as a value, a whole key; as an item, the whole list; as the value
 of a name in a mapping, that name. In airflow.cfg a list has one item a line, unless its key says otherwise, and an empty
-value says nothing.
+value says nothing (in a section of variables or labels, it is an empty value).
 
 ## Metadata files
 
