@@ -149,7 +149,7 @@ impl Layer {
     pub fn clear(&mut self, key: &'static Key, origin: Origin) {
         self.said.push(Said::Clear(Item {
             key,
-            text: String::new(),
+            text: "null".to_owned(),
             origin,
         }));
     }
