@@ -20,7 +20,11 @@ class _Listener:
     @hookimpl
     def on_starting(self, component: object) -> None:
         """Installs what the flags ask for; a setting that cannot be honoured ends the component."""
-        install()
+        try:
+            install()
+        except Exception as error:
+            # Airflow only logs an Exception of a listener and goes on: DAGs would run without their containers.
+            raise SystemExit(f"airtight: {error}") from error
 
 
 def install() -> None:
