@@ -35,6 +35,7 @@ STAYS = {
     ("core", "task_execution_runtime"): "containers start no containers",
     ("core", "scheduler_dag_parsing_runtime"): "containers start no containers",
     ("dag_processor", "dag_bundle_config_list"): "may hold credentials; `bundle` says where the files are instead",
+    ("dag_processor", "dag_bundle_storage_path"): "the host fetches bundles",
     ("logging", "remote_logging"): "the supervisor uploads logs",
     ("logging", "logging_config_class"): "lines go to the supervisor, whose configuration counts",
     ("logging", "base_log_folder"): "nothing inside writes log files",

@@ -43,7 +43,7 @@ def install() -> None:
     if tasks and minor >= (3, 0):
         from airtight_airflow import tasks_v3
 
-        tasks_v3.install(minor)
+        tasks_v3.install()
 
 
 class AirtightPlugin(AirflowPlugin):
