@@ -20,8 +20,8 @@ def main() -> None:
     image = version("apache-airflow")
     if ".".join(image.split(".")[:2]) != host:
         sys.exit(
-            f"airtight: the image has Airflow {image} and the worker {host}: a task needs an image of the worker's minor"
-            " version. Name another image for this DAG file, or another worker for its queue"
+            f"airtight: the image has Airflow {image}, the worker {host}: a task needs an image of the worker's minor"
+            " version. Name another image for this DAG file, or send it to another worker"
         )
 
     from airflow.sdk.execution_time.supervisor import _fork_main, _subprocess_main
