@@ -16,6 +16,9 @@ from pathlib import Path
 TASK_EXECUTION = "task-execution"
 DAG_PARSING = "dag-parsing"
 
+# The exit code of --as-payload where airtight, not the payload, failed.
+AIRTIGHT_FAILED = 121
+
 # Where the programs of inside/ are found in a container.
 INSIDE = "/opt/airtight_airflow"
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 # Section -> why its settings count inside.
 SECTIONS = {
-    "core": "defaults of DAGs and tasks (owner, time zone, retries, pool), deserialisation, DAG discovery",
+    "core": "defaults of DAGs and tasks (owner, time zone, retries), names of executors, deserialisation",
     "operators": "defaults of every operator: owner, queue, resources",
     "sensors": "the time limit that sensors have by default",
     "dag_processor": "time limits and depth of import errors while a file is parsed",
@@ -28,7 +28,6 @@ SECTIONS = {
 
 # Settings of those sections that stay on the host.
 STAYS = {
-    ("core", "executor"): "executors run on the host, and the image may lack their providers",
     ("core", "auth_manager"): "an affair of the API server",
     ("core", "execution_api_server_url"): "nothing inside calls it",
     ("core", "mp_start_method"): "an affair of the executor",

@@ -2,21 +2,27 @@
 
 In: `DagFileProcessorProcess.start`, which forks a child for a file. Out: the same child, become `airtight run` with
 the image's own parser inside (`inside/parse_v3.py`); requests, results and log lines go over the descriptors that the
-manager made. Nothing else of the manager changes: time limits, SIGKILL and callbacks work on the child's pid. Must
-never pull an image: a pull would count against the file's time limit.
+manager made. Nothing else of the manager changes: time limits, SIGKILL and callbacks work on the child's pid. Where
+there was no container (the image is missing, a setting is refused), that is an import error of the file, which people
+look at. Must never pull an image: a pull would count against the file's time limit.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import os
+import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
-from airtight_airflow import _command, _crossing
+from airtight_airflow import _command, _crossing, _versions
 from airtight_airflow._target import Target
 
 _MARK = "_airtight"
+# The minor version from which on import errors are kept by the path within the bundle.
+_RELATIVE_SINCE = (3, 2)
 
 
 def install() -> None:
@@ -29,9 +35,16 @@ def install() -> None:
         return
 
     @functools.wraps(original.__func__)
-    def start(cls: type, *, path: Any, bundle_path: Path, bundle_name: str, **arguments: Any) -> Any:
-        arguments["target"] = target(os.fspath(path), os.fspath(bundle_path), bundle_name)
-        return original.__func__(cls, path=path, bundle_path=bundle_path, bundle_name=bundle_name, **arguments)
+    def start(cls: type, *, path: Any, bundle_path: Path, **arguments: Any) -> Any:
+        descriptor, verdict = tempfile.mkstemp(prefix="airtight-verdict-")
+        os.close(descriptor)
+        file, bundle = os.fspath(path), os.fspath(bundle_path)
+        arguments["target"] = target(file, bundle, arguments.get("bundle_name"), verdict)
+        process = original.__func__(_processor_class(), path=path, bundle_path=bundle_path, **arguments)
+        process.file, process.bundle_path, process.verdict = file, bundle, Path(verdict)
+        # The manager has several ways of dropping a process; none of them may leave the file behind.
+        weakref.finalize(process, process.verdict.unlink, missing_ok=True)
+        return process
 
     setattr(start, _MARK, original)
     DagFileProcessorProcess.start = classmethod(start)
@@ -39,9 +52,50 @@ def install() -> None:
     conf.set("dag_processor", "parsing_pre_import_modules", "False")
 
 
-def target(file: str, bundle_path: str, bundle_name: str) -> Target:
-    """What the child that is to parse `file` becomes."""
-    variables = {**_crossing.settings(), **_crossing.bundle(bundle_name, bundle_path)}
+@functools.cache
+def _processor_class() -> type:
+    from airflow.dag_processing.processor import DagFileParsingResult, DagFileProcessorProcess
+
+    class ContainerProcess(DagFileProcessorProcess):
+        """The manager's side of one file; has the result of a container that could not be started."""
+
+        file: str
+        bundle_path: str
+        verdict: Path
+
+        @property
+        def is_ready(self) -> bool:
+            """Whether everything has been read; what airtight could not do becomes the file's import error."""
+            ready = super().is_ready
+            asked_for_result = not getattr(self, "had_callbacks", False)
+            if ready and self._exit_code == _command.AIRTIGHT_FAILED and not self.parsing_result and asked_for_result:
+                self.parsing_result = DagFileParsingResult(
+                    fileloc=self.file, serialized_dags=[], import_errors={self._error_key(): self._reason()}
+                )
+            return ready
+
+        def _error_key(self) -> str:
+            # As Airflow's own parser names the file.
+            absolute = _versions.airflow_minor() < _RELATIVE_SINCE
+            return self.file if absolute else os.path.relpath(self.file, self.bundle_path)
+
+        def _reason(self) -> str:
+            try:
+                reason = json.loads(self.verdict.read_text())["reason"]
+            except (OSError, ValueError, KeyError):
+                reason = "it ended before it could say why; the log of this file may say more"
+            return f"airtight could not start the container that parses this file: {reason}"
+
+    return ContainerProcess
+
+
+def target(file: str, bundle_path: str, bundle_name: str | None, verdict: str) -> Target:
+    """What the child that is to parse `file` becomes. Before 3.2 a parser is not told the bundle's name."""
+    variables = dict(_crossing.settings())
+    labels = {"dag_file": file}
+    if bundle_name is not None:
+        variables.update(_crossing.bundle(bundle_name, bundle_path))
+        labels["bundle_name"] = bundle_name
     code = _crossing.code_directories()
     run = _command.Run(
         profile=_command.DAG_PARSING,
@@ -50,6 +104,7 @@ def target(file: str, bundle_path: str, bundle_name: str) -> Target:
         arguments=code,
         read_only=list(dict.fromkeys([bundle_path, *code])),
         variables=list(variables),
-        labels={"dag_file": file, "bundle_name": bundle_name},
+        labels=labels,
+        flags=["--verdict", verdict],
     )
     return Target(run, variables, dict(os.environ))

@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,6 +43,12 @@ class Airflow:
         """An `airflow` command to its end; its stdout."""
         done = subprocess.run(["airflow", *words], env=self.environment, capture_output=True, text=True)
         assert done.returncode == 0, f"airflow {' '.join(words)}: {done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def python(self, program: str) -> str:
+        """A Python program beside this Airflow, to its end; its stdout."""
+        done = subprocess.run([sys.executable, "-c", program], env=self.environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def parse_all(self) -> None:
@@ -134,6 +141,9 @@ def plain_airflow(tmp_path: Path, migrated: Path) -> Airflow:
         "AIRFLOW__API_AUTH__JWT_SECRET": f"{SECRET}jwt-key-of-64-bytes-or-more-{'0123456789' * 4}",
         "AIRFLOW__CORE__INTERNAL_API_SECRET_KEY": f"{SECRET}internal-api-key",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/{SECRET}airflow.db",
+        # A loaded machine answers slowly; what is tested here is not how fast.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "AIRFLOW_CONN_SOMEWHERE": f"http://user:{SECRET}password@nowhere.invalid",

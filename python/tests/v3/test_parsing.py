@@ -47,10 +47,13 @@ def test_a_file_gives_the_same_serialized_dag_as_on_the_host(airflow: Airflow) -
     assert serialized() == inside
 
 
-def test_a_missing_image_is_an_import_failure_that_says_so(airflow: Airflow) -> None:
-    airflow.add_dags("good.py")
+def test_a_missing_image_is_an_import_error_of_the_file_that_says_so(airflow: Airflow) -> None:
+    airflow.add_dags("good.py", "asks.py")
+    airflow.run("variables", "set", "colour", "green")
     (airflow.dags / "good.py.metadata.yaml").write_text("docker_runtime:\n  image: no.such/image:1\n")
     airflow.parse_all()
-    assert descriptions(airflow) == {}
-    logs = "\n".join(path.read_text() for path in (airflow.home / "logs/dag_processor").rglob("*.log"))
-    assert "no.such/image:1" in logs
+    assert set(descriptions(airflow)) == {"asks"}
+    ((name, message),) = airflow.ask("select filename, stacktrace from import_error")
+    assert name == "good.py"
+    assert "airtight could not start the container that parses this file" in message
+    assert "no.such/image:1" in message

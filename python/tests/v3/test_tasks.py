@@ -18,7 +18,7 @@ def run_dag(airflow: Airflow, dag_id: str) -> str:
 
 def xcom(airflow: Airflow, task_id: str) -> list:
     """What a task returned, of each map index."""
-    query = "select value from xcom where task_id = ? and key = 'return_value' order by map_index"
+    query = "select cast(value as text) from xcom where task_id = ? and key = 'return_value' order by map_index"
     return [json.loads(value) for (value,) in airflow.ask(query, task_id)]
 
 
@@ -33,3 +33,13 @@ def test_tasks_run_in_containers_to_success_without_network_or_secrets(airflow: 
     assert xcom(airflow, "interfaces") == [["lo"]]
     assert xcom(airflow, "secrets") == [[]]
     assert "a line on stdout, in a container" in airflow.task_logs("chain")
+
+
+def test_airflows_log_explains_a_task_killed_for_memory_and_one_that_exits(airflow: Airflow) -> None:
+    airflow.add_dags("ends.py")
+    (airflow.dags / "ends.py.metadata.yaml").write_text("docker_runtime:\n  memory: 400m\n  memory_swap: 400m\n")
+    assert run_dag(airflow, "ends") == "failed"
+
+    logs = airflow.task_logs("ends")
+    assert "Process terminated by signal. Likely out of memory error (OOM)." in logs
+    assert '"exit_code":3' in logs.replace(" ", "")
