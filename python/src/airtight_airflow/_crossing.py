@@ -1,8 +1,9 @@
 """Everything of the host's Airflow that crosses into a container of Airflow 3, in one place with the reason.
 
 In: Airflow's configuration on the host. Out: variables for the container, and host directories to mount read-only.
-Only settings that somebody changed cross; what Airflow marks as sensitive, and what a command or a secrets backend
-would give, never does: no token, database URL or fernet key is ever needed inside, since the supervisor stays here.
+Only settings that somebody changed cross, and only those that this Airflow describes: of any other nobody can say
+whether it is a secret. What is described as sensitive, and what a command or a secrets backend would give, never does:
+no token, database URL or fernet key is ever needed inside, since the supervisor stays here.
 """
 
 from __future__ import annotations
@@ -53,9 +54,10 @@ def settings() -> Mapping[str, str]:
     everything = conf.as_dict(display_source=True, display_sensitive=True, include_cmds=False, include_secret=False)
     crossing = {}
     for section in SECTIONS:
+        described = conf.configuration_description.get(section, {}).get("options", {})
         for key, (value, source) in everything.get(section, {}).items():
-            secret = (section, key) in sensitive or key.endswith(("_cmd", "_secret"))
-            if source != "default" and not secret and (section, key) not in STAYS:
+            stays = key not in described or (section, key) in sensitive or (section, key) in STAYS
+            if source != "default" and not stays:
                 crossing[f"AIRFLOW__{section.upper()}__{key.upper()}"] = str(value)
     return crossing
 

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,24 @@ class Airflow:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        """The API server, once it answers, and the scheduler."""
+        with self.component("api-server"):
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while True:
+                with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/api/v2/version", timeout=30):
+                    break
+                assert time.monotonic() < deadline, f"no API server at {self.url}\n{self.logs()}"
+                time.sleep(0.5)
+            with self.component("scheduler"):
+                yield
+
+    @property
+    def url(self) -> str:
+        """Where the API server listens."""
+        return self.environment["AIRFLOW__API__BASE_URL"]
 
     def ask(self, query: str, *values: str) -> list[tuple]:
         """The answer of Airflow's database."""

@@ -28,7 +28,8 @@ supervisor.ActivitySubprocess.start = classmethod(lambda cls, **given: seen.appe
 found = coordinator.get_coordinator_manager().for_queue("sealed")
 import airtight_airflow.tasks_v3 as tasks
 tasks.target = lambda *given: "a target"
-result = found.execute_task(what=None, dag_rel_path="a.py", bundle_info=None, client=None, subprocess_logs_to_stdout=False)
+given = dict(what=None, dag_rel_path="a.py", bundle_info=None, client=None, subprocess_logs_to_stdout=False)
+result = found.execute_task(**given)
 print(type(found).__name__, result.exit_code, result.final_state, seen)
 """
 

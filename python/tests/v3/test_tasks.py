@@ -12,7 +12,7 @@ def run_dag(airflow: Airflow, dag_id: str) -> str:
     airflow.parse_all()
     airflow.run("dags", "unpause", dag_id)
     airflow.run("dags", "trigger", dag_id, "--run-id", "test")
-    with airflow.component("api-server"), airflow.component("scheduler"):
+    with airflow.serving():
         return airflow.wait_for("select state from dag_run where dag_id = ?", dag_id, wanted={"success", "failed"})
 
 
