@@ -23,7 +23,8 @@ def need(name: str) -> str:
 @pytest.fixture(scope="session")
 def image() -> Iterator[str]:
     """The name of the image with this Airflow, after importing it."""
-    subprocess.run(["airtight", "image", "import", need("AIRTIGHT_TEST_AIRFLOW_IMAGE")], check=True)
-    yield f"airflow:{need('AIRTIGHT_TEST_AIRFLOW')}"
+    command = ["airtight", "image", "import", need("AIRTIGHT_TEST_AIRFLOW_IMAGE")]
+    imported = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    yield imported.split()[0]
     # What Airflow killed, the next command of airtight tidies away; here nobody else would give one.
     subprocess.run(["airtight", "image", "ls"], check=True, stdout=subprocess.DEVNULL)

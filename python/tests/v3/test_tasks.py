@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 from conftest import Airflow
+
+from airtight_airflow import _command
 
 
 def run_dag(airflow: Airflow, dag_id: str) -> str:
@@ -43,3 +46,16 @@ def test_airflows_log_explains_a_task_killed_for_memory_and_one_that_exits(airfl
     logs = airflow.task_logs("ends")
     assert "Process terminated by signal. Likely out of memory error (OOM)." in logs
     assert '"exit_code":3' in logs.replace(" ", "")
+
+
+def test_an_image_of_another_minor_version_is_refused_in_the_tasks_log(airflow: Airflow) -> None:
+    airflow.add_dags("good.py")
+    run = _command.Run(
+        profile=_command.TASK_EXECUTION,
+        dag_file=str(airflow.dags / "good.py"),
+        program="task_v3.py",
+        arguments=["2", "2.99"],
+    )
+    done = subprocess.run(_command.argv(run), env=airflow.environment, capture_output=True, text=True, input="")
+    assert done.returncode == 1
+    assert "the worker 2.99: a task needs an image of the worker's minor version" in done.stderr
