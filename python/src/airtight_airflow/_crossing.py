@@ -47,12 +47,17 @@ STAYS = {
 @functools.cache
 def settings() -> Mapping[str, str]:
     """The variables that carry this host's changed settings; they hold no secret."""
+    from airflow import settings as airflow_settings
     from airflow.configuration import conf
 
     sensitive = conf.sensitive_config_values
     # Without commands and secrets: those would be run for every option here, and their answers are secrets.
     everything = conf.as_dict(display_source=True, display_sensitive=True, include_cmds=False, include_secret=False)
-    crossing = {}
+    # By default these are below AIRFLOW_HOME, which is another directory inside.
+    crossing = {
+        "AIRFLOW__CORE__DAGS_FOLDER": airflow_settings.DAGS_FOLDER,
+        "AIRFLOW__CORE__PLUGINS_FOLDER": airflow_settings.PLUGINS_FOLDER,
+    }
     for section in SECTIONS:
         described = conf.configuration_description.get(section, {}).get("options", {})
         for key, (value, source) in everything.get(section, {}).items():

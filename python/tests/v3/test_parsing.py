@@ -57,3 +57,20 @@ def test_a_missing_image_is_an_import_error_of_the_file_that_says_so(airflow: Ai
     assert name == "good.py"
     assert "airtight could not start the container that parses this file" in message
     assert "no.such/image:1" in message
+
+
+def test_plugins_and_cluster_policies_of_the_operator_count_inside(airflow: Airflow) -> None:
+    airflow.add_dags("good.py")
+    for folder, name, content in (
+        ("config", "airflow_local_settings.py", "def dag_policy(dag):\n    dag.tags.add('by the policy')\n"),
+        ("plugins", "of_the_operator.py", "TAG = 'by the plugin'\n"),
+    ):
+        (airflow.home / folder).mkdir()
+        (airflow.home / folder / name).write_text(content)
+    with open(airflow.dags / "good.py", "a") as file:
+        file.write("\nimport of_the_operator\n\nwith DAG('tagged', tags=[of_the_operator.TAG]):\n    pass\n")
+    airflow.parse_all()
+    assert {tag for (tag,) in airflow.ask("select name from dag_tag where dag_id = 'tagged'")} == {
+        "by the policy",
+        "by the plugin",
+    }
