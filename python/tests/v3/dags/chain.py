@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import subprocess
 
 from airflow.sdk import DAG, Variable, task
 
@@ -31,6 +32,10 @@ with DAG("chain", schedule=None):
 
     @task
     def secrets() -> list[str]:
+        # Two that are there, so that finding none of the others means something.
+        with open("/tmp/planted", "wb") as file:
+            file.write(SECRET)
+        planted = subprocess.Popen(["sleep", "600"], env={**os.environ, "PLANTED": SECRET.decode()})
         found = []
         for top in (*DIRECTORIES, os.environ.get("AIRFLOW_HOME", "/tmp"), os.path.dirname(os.path.dirname(__file__))):
             for directory, below, names in os.walk(top):
@@ -45,7 +50,8 @@ with DAG("chain", schedule=None):
                             found.append(path)
                     except OSError:
                         pass
-        return found
+        planted.kill()
+        return sorted(path.replace(f"/{planted.pid}/", "/planted/") for path in found)
 
     @task
     def interfaces() -> list[str]:
