@@ -22,7 +22,7 @@ from airtight_airflow._target import Target
 
 _MARK = "_airtight"
 # The minor version from which on import errors are kept by the path within the bundle.
-_RELATIVE_SINCE = (3, 2)
+_RELATIVE_SINCE = (3, 1)
 
 
 def install() -> None:
