@@ -17,7 +17,7 @@ WITH_CONTAINERD := scripts/with-containerd $(if $(KEEP_LOGS),--keep-logs)
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
 
 # `exec`, so that a signal to make reaches the script that cleans up.
 .PHONY: demo
@@ -27,6 +27,10 @@ demo: build images ## run one task in one sealed container, from nothing
 .PHONY: test
 test: build images ## run every test against a private containerd
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
+
+.PHONY: test-airflow
+test-airflow: deps ## run the tests of python/ with real versions of Airflow: ARGS='3.3.2 -- -k parsing'
+	@exec scripts/test-airflow $(ARGS)
 
 .PHONY: lint
 lint: deps ## check formatting, clippy, documentation, scripts

@@ -1,0 +1,54 @@
+"""The Airflow plugin: makes Airflow start its DAG parsers and tasks in containers.
+
+In: a component of Airflow that starts (the listener's `on_starting`, before a DAG processor or executor has begun any
+work). Out: the patches of `parsing_v2.py`, `parsing_v3.py` and `tasks_v3.py`, for the halves whose flag is on. With
+both flags off nothing is patched and nothing else of this package is imported. Must never import Airflow's core when
+this module is loaded: plugins are read while Airflow is still being imported.
+"""
+
+from __future__ import annotations
+
+from airflow.listeners import hookimpl
+from airflow.plugins_manager import AirflowPlugin
+
+from airtight_airflow import _flags, _versions
+
+
+class _Listener:
+    """What Airflow calls when one of its components starts."""
+
+    @hookimpl
+    def on_starting(self, component: object) -> None:
+        """Installs what the flags ask for; a setting that cannot be honoured ends the component."""
+        try:
+            install()
+        except Exception as error:
+            # Airflow only logs an Exception of a listener and goes on: DAGs would run without their containers.
+            raise SystemExit(f"airtight: {error}") from error
+
+
+def install() -> None:
+    """Installs the halves whose flag is on. May be called any number of times."""
+    parsing = _flags.enabled(_flags.PARSING)
+    tasks = _flags.enabled(_flags.TASKS)
+    if not parsing and not tasks:
+        return
+    minor = _versions.airflow_minor()
+    if minor >= (3, 0):
+        from airtight_airflow import parsing_v3 as parsing_half
+    else:
+        from airtight_airflow import parsing_v2 as parsing_half
+    if parsing:
+        parsing_half.install()
+    if tasks and minor >= (3, 0):
+        from airtight_airflow import tasks_v3
+
+        tasks_v3.install()
+
+
+class AirtightPlugin(AirflowPlugin):
+    """What the entry point `airflow.plugins` names."""
+
+    name = "airtight"
+    # Listeners are modules or objects whose methods are marked with hookimpl.
+    listeners = [_Listener()]  # noqa: RUF012
