@@ -6,7 +6,6 @@ Airflow is: Airflow reads its settings once.
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -53,16 +52,18 @@ def containers() -> str:
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
-class Log(logging.Handler):
-    """What a task logs."""
+class Log:
+    """Stands for an operator's logger, which is the standard library's in Airflow 2 and structlog's in Airflow 3."""
 
     def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
+        self.lines: list[tuple[str, str]] = []
 
     @property
     def text(self) -> str:
-        return "\n".join(record.getMessage() for record in self.records)
+        """Every message, one a line."""
+        return "\n".join(message for _, message in self.lines)
+
+    def __getattr__(self, level: str):
+        if level not in ("debug", "info", "warning", "error"):
+            raise AttributeError(level)
+        return lambda message, *values: self.lines.append((level, message % values if values else message))
