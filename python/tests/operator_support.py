@@ -10,8 +10,9 @@ import os
 import subprocess
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
+
+import tomllib
 
 PROJECT = Path(__file__).resolve().parents[1]
 HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))

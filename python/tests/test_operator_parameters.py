@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import inspect
 
-import operator_support  # noqa: F401 (before Airflow)
+import operator_support
 import pytest
+from airflow.providers.docker.operators.docker import DockerOperator
 from docker.types import Mount, Ulimit
 
-from airflow.providers.docker.operators.docker import DockerOperator
 from airtight_airflow import _dotenv, _translate
 from airtight_airflow._airflow import AirflowException
 from airtight_airflow._translate import Refused

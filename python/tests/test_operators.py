@@ -106,14 +106,14 @@ def test_a_killed_command_names_its_signal():
 
 
 def test_a_task_killed_for_memory_says_so_and_names_the_limit():
-    with pytest.raises(AirflowException, match="for memory .*mem_limit is 8m"):
+    with pytest.raises(AirflowException, match=r"for memory .*mem_limit is 8m"):
         sh("exec tail /dev/zero", mem_limit="8m").execute({})
 
 
 def test_a_missing_image_and_a_missing_command_say_so():
-    with pytest.raises(AirflowException, match="not started: image .*nope.* is not here"):
+    with pytest.raises(AirflowException, match=r"not started: image .*nope.* is not here"):
         task("true", image="nope:1").execute({})
-    with pytest.raises(AirflowException, match="not started: .*no-such-command"):
+    with pytest.raises(AirflowException, match=r"not started: .*no-such-command"):
         task("no-such-command", skip_on_exit_code=127).execute({})
 
 
@@ -172,6 +172,13 @@ def test_values_are_on_no_command_line_and_not_in_the_log(log, fifo):
     own = [line for line in lines if b"--private-env=SECRET" in line]
     assert own and not any(secret.encode() in line or other.encode() in line for line in lines)
     assert secret not in log.text and other not in log.text
+
+
+def test_private_values_are_made_known_to_airflow_s_own_masking(monkeypatch):
+    masked = []
+    monkeypatch.setattr("airtight_airflow.operators.mask_secret", masked.append)
+    sh("true", private_environment={"A": "of two\nlines", "B": "yes"}, environment={"C": "public"}).execute({})
+    assert masked == ["of two\nlines", "of two", "lines"]
 
 
 def test_tmp_dir_is_a_directory_of_the_host_that_any_user_can_write_to(tmp_path):
@@ -274,8 +281,13 @@ def test_a_time_limit_that_raises_in_execute_leaves_no_container(fifo):
         raise TimeoutHere
 
     operator = sh("exec 3>/sync/fifo; sleep 600", mounts=[at(fifo.parent, "/sync")])
+
     # The payload runs when both ends of the FIFO are open: only then the alarm is sent.
-    ready = threading.Thread(target=lambda: open(fifo, "rb") and os.kill(os.getpid(), signal.SIGUSR1))
+    def send_alarm():
+        with open(fifo, "rb"):
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    ready = threading.Thread(target=send_alarm)
     previous = signal.signal(signal.SIGUSR1, alarm)
     try:
         ready.start()

@@ -68,13 +68,21 @@ class _AirtightDecoratedOperator(DecoratedOperator, AirtightOperator):
         }
         (directory / "call.json").write_text(json.dumps(call), encoding="utf-8")
         if self.op_args or self.op_kwargs:
-            given = {"args": list(self.op_args), "kwargs": dict(self.op_kwargs)}
+            args = [_plain(value) for value in self.op_args]
+            given = {"args": args, "kwargs": {name: _plain(value) for name, value in self.op_kwargs.items()}}
             with (directory / "arguments").open("wb") as file:
                 self.pickling_library.dump(given, file, protocol=_PICKLE_PROTOCOL)
         for path in directory.iterdir():
             # Whatever the worker's umask: readable for every user of the container.
             path.chmod(0o644)
         return [{"type": "bind", "source": str(directory), "target": _CALL}]
+
+
+def _plain(value: Any) -> Any:
+    """What mapped tasks returned comes as a lazy sequence of Airflow's, which asks the worker for its items."""
+    if isinstance(value, Sequence) and type(value).__module__.startswith("airflow."):
+        return list(value)
+    return value
 
 
 def airtight_task(python_callable: Callable | None = None, multiple_outputs: bool | None = None, **kwargs: Any) -> Any:
