@@ -5,6 +5,7 @@ Run: `AIRTIGHT_BIN=… AIRTIGHT_TEST_IMAGES=… scripts/with-containerd VENV/bin
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
 import signal
@@ -57,15 +58,19 @@ def at(path: Path, target: str):
     return {"type": "bind", "source": str(path), "target": target}
 
 
-def in_thread(operator):
-    """Runs the operator elsewhere; the list gets its exception."""
+def in_thread(operator, fifo):
+    """Runs the operator elsewhere; the list gets its exception. At the end, nobody waits at the FIFO any more."""
     raised: list[BaseException] = []
+    # Airflow 2's guard against calls from elsewhere than a task knows the main thread only.
+    execute = inspect.unwrap(AirtightOperator.execute)
 
     def run():
         try:
-            operator.execute({})
+            execute(operator, {})
         except BaseException as why:
             raised.append(why)
+        finally:
+            os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -163,7 +168,7 @@ def test_values_are_on_no_command_line_and_not_in_the_log(log, fifo):
         environment={"OTHER": other},
         mounts=[at(fifo.parent, "/sync")],
     )
-    thread, raised = in_thread(operator)
+    thread, raised = in_thread(operator, fifo)
     with open(fifo, "wb"):
         # The container's own cat has opened the other end.
         lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
@@ -264,7 +269,7 @@ def test_a_terminal_a_host_network_and_privileges_can_be_had():
 
 def test_on_kill_leaves_no_container(fifo):
     operator = sh("exec 3>/sync/fifo; sleep 600", mounts=[at(fifo.parent, "/sync")])
-    thread, raised = in_thread(operator)
+    thread, raised = in_thread(operator, fifo)
     with open(fifo, "rb") as other_end:
         operator.on_kill()
         assert other_end.read() == b""
@@ -273,29 +278,49 @@ def test_on_kill_leaves_no_container(fifo):
     assert containers() == ""
 
 
-def test_a_time_limit_that_raises_in_execute_leaves_no_container(fifo):
-    class TimeoutHere(Exception):
-        pass
+class TimeoutHere(Exception):
+    pass
 
-    def alarm(number, frame):
+
+@pytest.fixture
+def alarm(fifo):
+    """Does something in a signal handler of the main thread, as Airflow does, once the payload runs."""
+    threads = []
+    previous = signal.getsignal(signal.SIGUSR1)
+
+    def set_alarm(action):
+        def send():
+            # The payload runs when both ends of the FIFO are open.
+            with open(fifo, "rb"):
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+        signal.signal(signal.SIGUSR1, lambda number, frame: action())
+        threads.append(threading.Thread(target=send))
+        threads[0].start()
+
+    yield set_alarm
+    signal.signal(signal.SIGUSR1, previous)
+    for thread in threads:
+        thread.join()
+
+
+def test_a_time_limit_that_raises_in_execute_leaves_no_container(fifo, alarm):
+    def action():
         raise TimeoutHere
 
-    operator = sh("exec 3>/sync/fifo; sleep 600", mounts=[at(fifo.parent, "/sync")])
+    alarm(action)
+    with pytest.raises(TimeoutHere):
+        sh("exec 3>/sync/fifo; sleep 600", mounts=[at(fifo.parent, "/sync")]).execute({})
+    assert containers() == ""
 
-    # The payload runs when both ends of the FIFO are open: only then the alarm is sent.
-    def send_alarm():
-        with open(fifo, "rb"):
-            os.kill(os.getpid(), signal.SIGUSR1)
 
-    ready = threading.Thread(target=send_alarm)
-    previous = signal.signal(signal.SIGUSR1, alarm)
-    try:
-        ready.start()
-        with pytest.raises(TimeoutHere):
-            operator.execute({})
-    finally:
-        signal.signal(signal.SIGUSR1, previous)
-        ready.join()
+def test_on_kill_in_a_signal_handler_lets_the_payload_say_its_last_words(fifo, alarm):
+    script = "trap 'echo last words; exit 0' TERM; exec 3>/sync/fifo; sleep 600 & wait"
+    operator = sh(script, mounts=[at(fifo.parent, "/sync")])
+    alarm(operator.on_kill)
+    with pytest.raises(AirflowException, match="stopped on request") as caught:
+        operator.execute({})
+    assert caught.value.logs == ["last words"]
     assert containers() == ""
 
 

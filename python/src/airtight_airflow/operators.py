@@ -194,8 +194,6 @@ class AirtightOperator(BaseOperator):
             self.log.info("Stopping the container")
             self._child.stop()
 
-    # --- what is decided before anything starts
-
     def _refuse_what_cannot_be(self) -> None:
         if self.force_pull:
             raise Refused("force_pull: this version of airtight does not pull images: airtight image import FILE")
@@ -263,8 +261,6 @@ class AirtightOperator(BaseOperator):
             del plain["AIRFLOW_TMP_DIR"]
         return Variables(plain, self._private_environment)
 
-    # --- mounts, and the result that comes out through one of them
-
     def _mounts(self, exchange: Exchange) -> list[dict[str, Any]]:
         """All mounts, the user's last: of two with one target, airtight takes the later."""
         mounts = []
@@ -302,8 +298,6 @@ class AirtightOperator(BaseOperator):
             if os.fstat(file.fileno()).st_size == 0:
                 return None
             return getattr(self, "pickling_library", pickle).load(file)
-
-    # --- the run
 
     def _run(self, exchange: Exchange) -> Any:
         mounts = self._mounts(exchange)
