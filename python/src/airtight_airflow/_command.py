@@ -7,6 +7,7 @@ host can read a command line. Must never put a value of a variable into the argv
 
 from __future__ import annotations
 
+import os
 import shutil
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -70,13 +71,15 @@ def argv(run: Run) -> list[str]:
 
 
 def binary() -> str:
-    """The `airtight` that was installed with this package, else the one on PATH."""
+    """The one that AIRTIGHT_BIN names, else the one that was installed with this package, else the one on PATH."""
+    if named := os.environ.get("AIRTIGHT_BIN"):
+        return named
     installed = Path(sysconfig.get_path("scripts")) / "airtight"
     if installed.is_file():
         return str(installed)
     found = shutil.which("airtight")
     if found is None:
-        raise CommandError(f"no airtight at {installed} or on PATH: install the wheel of airtight-airflow")
+        raise CommandError(f"no airtight at {installed} or on PATH: install airtight-airflow's wheel for this host")
     return found
 
 
