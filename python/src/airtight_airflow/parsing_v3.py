@@ -65,10 +65,10 @@ def _processor_class() -> type:
 
         @property
         def is_ready(self) -> bool:
-            """Whether everything has been read; what airtight could not do becomes the file's import error."""
+            """Whether everything has been read; an end without a result becomes the file's import error."""
             ready = super().is_ready
             asked_for_result = not getattr(self, "had_callbacks", False)
-            if ready and self._exit_code == _command.AIRTIGHT_FAILED and not self.parsing_result and asked_for_result:
+            if ready and self._exit_code != 0 and self.parsing_result is None and asked_for_result:
                 self.parsing_result = DagFileParsingResult(
                     fileloc=self.file, serialized_dags=[], import_errors={self._error_key(): self._reason()}
                 )
@@ -83,8 +83,10 @@ def _processor_class() -> type:
             try:
                 reason = json.loads(self.verdict.read_text())["reason"]
             except (OSError, ValueError, KeyError):
-                reason = "it ended before it could say why; the log of this file may say more"
-            return f"airtight could not start the container that parses this file: {reason}"
+                reason = f"exit code {self._exit_code}; the DAG processor's log of this file may say more"
+            failed = self._exit_code == _command.AIRTIGHT_FAILED
+            what = "could not be started" if failed else "ended without a result"
+            return f"airtight: the container that parses this file {what}: {reason}"
 
     return ContainerProcess
 
@@ -97,11 +99,12 @@ def target(file: str, bundle_path: str, bundle_name: str | None, verdict: str) -
         variables.update(_crossing.bundle(bundle_name, bundle_path))
         labels["bundle_name"] = bundle_name
     code = _crossing.code_directories()
+    major, minor = _versions.airflow_minor()
     run = _command.Run(
         profile=_command.DAG_PARSING,
         dag_file=file,
         program="parse_v3.py",
-        arguments=code,
+        arguments=[f"{major}.{minor}", *code],
         read_only=list(dict.fromkeys([bundle_path, *code])),
         variables=list(variables),
         labels=labels,

@@ -55,7 +55,7 @@ def test_a_missing_image_is_an_import_error_of_the_file_that_says_so(airflow: Ai
     assert set(descriptions(airflow)) == {"asks"}
     ((name, message),) = airflow.ask("select filename, stacktrace from import_error")
     assert name == "good.py"
-    assert "airtight could not start the container that parses this file" in message
+    assert "the container that parses this file could not be started" in message
     assert "no.such/image:1" in message
 
 
@@ -74,3 +74,13 @@ def test_plugins_and_cluster_policies_of_the_operator_count_inside(airflow: Airf
         "by the policy",
         "by the plugin",
     }
+
+
+def test_a_parser_that_dies_is_an_import_error_of_the_file(airflow: Airflow) -> None:
+    airflow.add_dags("good.py")
+    with open(airflow.dags / "good.py", "a") as file:
+        file.write("\nos._exit(7)\n")
+    airflow.parse_all()
+    ((name, message),) = airflow.ask("select filename, stacktrace from import_error")
+    assert name == "good.py"
+    assert "the container that parses this file ended without a result" in message

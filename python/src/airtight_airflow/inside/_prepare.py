@@ -8,6 +8,7 @@ Must be imported before Airflow, and never read a secret.
 import os
 import sys
 import tempfile
+from importlib.metadata import version
 
 # What the supervisor names in the environment of a child, `import airflow` refuses; this one is never opened.
 NO_DATABASE = "sqlite:////tmp/none.db"
@@ -27,3 +28,14 @@ def prepare(code_directories: list[str]) -> None:
         # Airflow would write one, with a key of its own in it, where this user may not write.
         descriptor, os.environ["AIRFLOW_CONFIG"] = tempfile.mkstemp(prefix="airflow-", suffix=".cfg")
         os.close(descriptor)
+
+
+def image_minor() -> tuple[int, int]:
+    """The minor version of the Airflow in the image, without importing it."""
+    return minor_of(version("apache-airflow"))
+
+
+def minor_of(text: str) -> tuple[int, int]:
+    """(3, 3) of 3.3 or 3.3.2."""
+    major, minor = text.split(".")[:2]
+    return int(major), int(minor)

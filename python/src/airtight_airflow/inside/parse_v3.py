@@ -1,7 +1,8 @@
-"""Parses one DAG file in the container, with the image's own Airflow 3: `parse_v3.py LOG_FD [CODE_DIRECTORY…]`.
+"""Parses one DAG file in the container, with the image's own Airflow 3: `parse_v3.py LOG_FD HOST_MINOR [CODE_DIR…]`.
 
 In: descriptor 0, a socket to the DAG processor's manager on the host (which file, answers to requests); 1, 2 and
-LOG_FD for output and JSON log lines. Out: the parsing result on descriptor 0. Must never write to it otherwise.
+LOG_FD for output and JSON log lines. Out: the parsing result on descriptor 0. Must never write to it otherwise, nor
+answer a manager that is older than the image: it asks less than is needed and may not understand the result.
 """
 
 import sys
@@ -10,10 +11,17 @@ from socket import socket
 
 def main() -> None:
     """Does what the manager's forked child would have done."""
-    log_fd, code_directories = int(sys.argv[1]), sys.argv[2:]
-    from _prepare import prepare
+    log_fd, host, code_directories = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    from _prepare import image_minor, minor_of, prepare
 
     prepare(code_directories)
+
+    image = image_minor()
+    if image > minor_of(host):
+        sys.exit(
+            f"airtight: the image has Airflow {image[0]}.{image[1]}, the DAG processor {host}: a file is parsed by an"
+            " image of the same or an earlier minor version. Name another image for this DAG file"
+        )
 
     from airflow.dag_processing.processor import _parse_file_entrypoint
     from airflow.sdk.execution_time.supervisor import _fork_main

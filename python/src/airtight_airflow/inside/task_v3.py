@@ -6,22 +6,21 @@ supervisor of another minor version: the two would not understand each other's m
 """
 
 import sys
-from importlib.metadata import version
 from socket import socket
 
 
 def main() -> None:
     """Does what the supervisor's forked child would have done."""
     log_fd, host, code_directories = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-    from _prepare import prepare
+    from _prepare import image_minor, minor_of, prepare
 
     prepare(code_directories)
 
-    image = version("apache-airflow")
-    if ".".join(image.split(".")[:2]) != host:
+    image = image_minor()
+    if image != minor_of(host):
         sys.exit(
-            f"airtight: the image has Airflow {image}, the worker {host}: a task needs an image of the worker's minor"
-            " version. Name another image for this DAG file, or send it to another worker"
+            f"airtight: the image has Airflow {image[0]}.{image[1]}, the worker {host}: a task needs an"
+            " image of the worker's minor version. Name another image for this DAG file, or send it to another worker"
         )
 
     from airflow.sdk.execution_time.supervisor import _fork_main, _subprocess_main
