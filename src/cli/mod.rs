@@ -80,6 +80,8 @@ pub struct Failed {
 pub enum Codes {
     /// docker run's: the small numbers are the payload's.
     Run,
+    /// 121 for every failure: all others may be the payload's.
+    AsPayload,
     /// docker's for everything else: 1, and 125 for a command line that is wrong.
     Plain,
 }
@@ -91,6 +93,7 @@ impl Failed {
             (Codes::Plain, Kind::Usage | Kind::Interrupted(_)) | (Codes::Run, _) => {
                 self.failure.kind().exit_code()
             }
+            (Codes::AsPayload, _) => i32::from(run::as_payload::FAILED),
             (Codes::Plain, _) => 1,
         };
         // Every kind's code is a byte.
@@ -104,8 +107,9 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, F
         Ok(matches) => matches,
         Err(done) => return done,
     };
-    let codes = match matches.subcommand_name() {
-        Some("run" | "bundle") => Codes::Run,
+    let codes = match matches.subcommand() {
+        Some(("run", matches)) if matches.get_flag(run::AS_PAYLOAD) => Codes::AsPayload,
+        Some(("run" | "bundle", _)) => Codes::Run,
         _ => Codes::Plain,
     };
     let done = verb(&matches).await;
@@ -200,6 +204,7 @@ mod tests {
         for (codes, kind, code) in [
             (Codes::Run, Kind::Host, 125),
             (Codes::Run, Kind::CommandNotFound, 127),
+            (Codes::AsPayload, Kind::Usage, 121),
             (Codes::Plain, Kind::Host, 1),
             (Codes::Plain, Kind::Usage, 125),
             (Codes::Plain, Kind::Interrupted(2), 130),

@@ -1,5 +1,7 @@
 //! `airtight run`: one task in one sealed container.
 
+pub mod as_payload;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
+use self::as_payload::End;
 use super::{Globals, out, settings};
 use crate::containerd::{self, Client};
 use crate::failure::{Context, Failure, Kind, Result};
@@ -35,6 +38,9 @@ Signals: TERM begins a stop (--stop-signal, and SIGKILL after --stop-timeout). I
 stdout carries the payload's bytes and nothing else. Pipes and sockets are handed to the payload as they are; terminals and files are copied to, unless --pass-fd 1 (or 0, 2) hands over the file itself.
 
 Exit codes: the payload's own; 124 time limit; 125 airtight or containerd failed; 126 the command cannot be executed; 127 it was not found; 128+n killed by signal n (137 also for memory).";
+
+/// The flag, and its name among clap's.
+pub const AS_PAYLOAD: &str = "as-payload";
 
 /// The definition of the verb.
 pub fn command() -> Command {
@@ -66,6 +72,12 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Prints the plan and the OCI spec as JSON, with secrets masked, and runs nothing"),
         )
+        .arg(
+            Arg::new(AS_PAYLOAD)
+                .long(AS_PAYLOAD)
+                .action(ArgAction::SetTrue)
+                .help("Ends as the payload did, killed by the same signal where it was; exit code 121 where airtight failed. For callers such as Airflow"),
+        )
         .arg(settings::help_flag())
 }
 
@@ -92,10 +104,12 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
         // The payload has run: its exit code is worth more than our trouble.
         super::print_failure(&failure);
     }
-    // Every cause's code is a byte.
-    Ok(ExitCode::from(
-        u8::try_from(verdict.exit_code).unwrap_or(u8::MAX),
-    ))
+    Ok(ExitCode::from(if matches.get_flag(AS_PAYLOAD) {
+        End::of(&verdict.cause).come()
+    } else {
+        // Every cause's code is a byte.
+        u8::try_from(verdict.exit_code).unwrap_or(u8::MAX)
+    }))
 }
 
 /// From the command line to the end of the run; a failure comes back with the time it took.

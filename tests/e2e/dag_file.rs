@@ -114,7 +114,7 @@ fn a_mistake_in_the_metadata_file_is_shown_with_its_line() {
         ("docker_runtime:\n  image: [a]", &[":2:10", "single text"]),
         (
             "docker_runtime:\n  image: Bad Name",
-            &["for image: ", "yaml:2)", "Bad Name"],
+            &["for image: ", "yaml:2:", "Bad Name"],
         ),
         ("docker_runtime:\n  image: *nosuch", &[":2:10"]),
         ("docker_runtime:\n  image: \"open", &["yaml:"]),

@@ -1,5 +1,7 @@
 //! The exit code is the payload's own, and the verdict says why.
 
+use std::os::unix::process::ExitStatusExt;
+
 use super::support::Host;
 
 #[test]
@@ -69,5 +71,40 @@ fn a_run_that_cannot_start_is_125_126_or_127_and_the_verdict_says_why() {
             let said = verdict["reason"].as_str().unwrap();
             assert!(said.contains(reason), "{init}: {said}");
         }
+    }
+}
+
+#[test]
+fn as_payload_means_the_same_code_or_death_by_the_same_signal() {
+    let host = Host::new();
+    let end = |args: &[&str]| {
+        let mut command = host.command(&[&["run", "--as-payload"], args].concat());
+        let status = command.output().unwrap().status;
+        (status.code(), status.signal())
+    };
+    for code in [0, 3, 125] {
+        let exit = format!("exit {code}");
+        assert_eq!(
+            end(&["busybox:test", "sh", "-c", &exit]),
+            (Some(code), None)
+        );
+    }
+    for signal in [1, 6, 9, 11, 15] {
+        let kill = format!("kill -{signal} $$");
+        assert_eq!(
+            end(&["busybox:test", "sh", "-c", &kill]),
+            (None, Some(signal))
+        );
+    }
+    assert_eq!(
+        end(&["--timeout", "1s", "busybox:test", "sleep", "60"]),
+        (None, Some(15))
+    );
+    for failing in [
+        &["nosuch:image"][..],
+        &["busybox:test", "nosuch"],
+        &["-m", "1", "busybox:test"],
+    ] {
+        assert_eq!(end(failing), (Some(121), None), "{failing:?}");
     }
 }

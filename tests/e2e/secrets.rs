@@ -37,7 +37,9 @@ impl Vault {
         fs::write(&file, format!("FILE_PASSWD={mark}-FILE_PASSWD\n")).unwrap();
         fs::create_dir(host.path("airflow")).unwrap();
         let config = format!(
-            "[docker_runtime]\n\
+            "[core]\n\
+             task_execution_runtime = docker\n\
+             [docker_runtime]\n\
              CONTAINER_REPOSITORY = busybox\n\
              CONTAINER_TAG = test\n\
              ENV_FILE = {file}\n\

@@ -15,10 +15,11 @@ pub fn of(path: &Arc<PathBuf>, error: &Error) -> Failure {
     let words = words(error);
     match error.location() {
         Some(location) => words.at(place(path, location)),
+        // What is wrong with the document as a whole begins where it begins.
         None => words.at(Place {
             path: Arc::clone(path),
-            line: None,
-            column: None,
+            line: Some(1),
+            column: Some(1),
         }),
     }
 }
