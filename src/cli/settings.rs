@@ -11,9 +11,7 @@ use super::Globals;
 use super::usage::argument_not_utf8;
 use crate::config::settings::Surroundings;
 use crate::config::values::truth;
-use crate::config::{
-    Collected, Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys,
-};
+use crate::config::{Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys};
 use crate::failure::Result;
 
 /// The image, or the first word of the command.
@@ -129,7 +127,13 @@ pub struct Read {
 
 /// Reads it.
 pub fn read(matches: &ArgMatches, globals: &Globals) -> Result<Read> {
-    let (collected, words) = collect(matches)?;
+    let (sources, words) = sources(matches)?;
+    read_from(sources, words, globals)
+}
+
+/// The same for a caller that is no command line; `words` are the command.
+pub fn read_from(sources: Sources<'_>, words: Vec<String>, globals: &Globals) -> Result<Read> {
+    let collected = sources.collect()?;
     let address = globals.address(collected.merged.one("socket_path"));
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
@@ -149,8 +153,8 @@ pub fn read(matches: &ArgMatches, globals: &Globals) -> Result<Read> {
     })
 }
 
-/// All layers in one, and the command.
-fn collect(matches: &ArgMatches) -> Result<(Collected, Vec<String>)> {
+/// Where the settings come from, and the command.
+fn sources(matches: &ArgMatches) -> Result<(Sources<'_>, Vec<String>)> {
     let dag_file = matches.get_one::<PathBuf>("dag-file");
     let profile = matches.get_one::<Profile>("profile").copied();
     let mut flags = flags(matches);
@@ -162,16 +166,13 @@ fn collect(matches: &ArgMatches) -> Result<(Collected, Vec<String>)> {
             flags.say(key, image, Origin::Argument);
         }
     }
-    let dag_file = dag_file.map(PathBuf::as_path);
-    Ok((
-        Sources {
-            profile,
-            dag_file,
-            flags,
-        }
-        .collect()?,
-        words,
-    ))
+    let sources = Sources {
+        profile,
+        dag_file: dag_file.map(PathBuf::as_path),
+        proposed: Layer::default(),
+        flags,
+    };
+    Ok((sources, words))
 }
 
 fn flags(matches: &ArgMatches) -> Layer {
@@ -209,9 +210,11 @@ fn words(matches: &ArgMatches) -> Result<Vec<String>> {
         .get_many::<std::ffi::OsString>(WORDS)
         .into_iter()
         .flatten();
-    let text = |word: &std::ffi::OsString| {
-        let text = word.to_str().map(str::to_owned);
-        text.ok_or_else(|| argument_not_utf8(word).because("an OCI spec cannot hold it"))
-    };
-    words.map(text).collect()
+    words.map(word).collect()
+}
+
+/// One word of the command.
+pub fn word(word: &std::ffi::OsString) -> Result<String> {
+    let text = word.to_str().map(str::to_owned);
+    text.ok_or_else(|| argument_not_utf8(word).because("an OCI spec cannot hold it"))
 }

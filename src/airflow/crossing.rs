@@ -1,0 +1,191 @@
+//! What a task of Airflow 2 needs in its container beside its image: docs/airflow.md lists it.
+//!
+//! In: airflow.cfg, the environment of the worker. Out: two layers of settings: what is proposed, where
+//! the operator and the author may know better, and what holds whatever they say. Values of variables are
+//! taken from our own environment by name; they stand on no command line and in no file of ours.
+//!
+//! The task writes its own state, heartbeats and XCom into Airflow's database, and its log into the
+//! worker's folder, which the worker serves under its host name. So it has the database's secrets, and
+//! by default the worker's network and host name.
+
+use std::path::Path;
+
+use crate::config::airflow_cfg::AirflowConfig;
+use crate::config::profile::RUNTIME_FLAGS;
+use crate::config::{Layer, Origin, keys};
+use crate::failure::{Failure, Result};
+
+/// Names of variables, or how they begin: Airflow's own settings, where Python finds modules, the id
+/// that an executor gives a task, and which DAG is parsed for it.
+const VARIABLES: [&str; 4] = [
+    "AIRFLOW",
+    "PYTHONPATH",
+    "external_executor_id",
+    "_AIRFLOW_PARSING_CONTEXT_",
+];
+
+const ORIGIN: Origin = Origin::Caller("a task of Airflow 2");
+
+/// What crosses.
+#[derive(Debug, Default)]
+pub struct Crossing {
+    /// Below everything that the operator and the author say.
+    pub proposed: Layer,
+    /// Above it.
+    pub fixed: Layer,
+}
+
+impl Crossing {
+    /// For a task of `dag_file` on this host.
+    pub fn of(config: &AirflowConfig, dag_file: &Path) -> Result<Self> {
+        let mut crossing = Self::default();
+        crossing.variables();
+        crossing.share("uts_mode");
+        crossing.share("network_mode");
+        say(&mut crossing.fixed, "entrypoint", super::NAME);
+        let home = config.absolute_home()?;
+        say_variable(&mut crossing.proposed, "AIRFLOW_HOME", &home)?;
+        crossing.folders(config, dag_file)?;
+        crossing.present(&home.join("config"))?;
+        if config.path().is_file() {
+            let file = std::path::absolute(config.path()).unwrap_or_default();
+            crossing.mount(&file, "readonly")?;
+            say_variable(&mut crossing.fixed, "AIRFLOW_CONFIG", &file)?;
+        }
+        // Inside is where the flags lead.
+        for flag in RUNTIME_FLAGS {
+            let name = crate::config::airflow_cfg::variable_name("core", flag);
+            say(&mut crossing.fixed, "environments", &format!("{name}="));
+        }
+        Ok(crossing)
+    }
+
+    /// Airflow's, of our own environment.
+    fn variables(&mut self) {
+        for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
+            if VARIABLES.iter().any(|begin| name.starts_with(begin)) {
+                say(&mut self.proposed, "private_environments", &name);
+            }
+        }
+    }
+
+    fn share(&mut self, mode: &str) {
+        say(&mut self.proposed, mode, "host");
+    }
+
+    /// At the same paths inside, and Airflow is told so: its home may be another one there.
+    fn folders(&mut self, config: &AirflowConfig, dag_file: &Path) -> Result<()> {
+        let folder = |section, key, name| {
+            let variable = crate::config::airflow_cfg::variable_name(section, key);
+            Ok::<_, Failure>((config.folder(section, key, name)?, variable))
+        };
+        let (dags, variable) = folder("core", "dags_folder", "dags")?;
+        say_variable(&mut self.fixed, &variable, &dags)?;
+        self.present(&dags)?;
+        if !dag_file.starts_with(&dags) {
+            self.present(dag_file)?;
+        }
+        let (plugins, variable) = folder("core", "plugins_folder", "plugins")?;
+        say_variable(&mut self.fixed, &variable, &plugins)?;
+        self.present(&plugins)?;
+        let (logs, variable) = folder("logging", "base_log_folder", "logs")?;
+        say_variable(&mut self.fixed, &variable, &logs)?;
+        // The real Airflow makes it where it is not there, and so does a volume.
+        self.volume(&logs)
+    }
+
+    /// Mounts what is there, not to be written.
+    fn present(&mut self, path: &Path) -> Result<()> {
+        if path.exists() {
+            self.mount(path, "readonly")?;
+        }
+        Ok(())
+    }
+
+    fn mount(&mut self, path: &Path, option: &str) -> Result<()> {
+        let path = text(path)?;
+        let field = |name: &str| quoted(&format!("{name}={path}"));
+        let mount = format!("type=bind,{},{},{option}", field("source"), field("target"));
+        say(&mut self.fixed, "mounts", &mount);
+        Ok(())
+    }
+
+    fn volume(&mut self, path: &Path) -> Result<()> {
+        let path = text(path)?;
+        say(&mut self.fixed, "volumes", &format!("{path}:{path}"));
+        Ok(())
+    }
+}
+
+fn say(layer: &mut Layer, key: &str, text: &str) {
+    if let Some(key) = keys::find(key) {
+        layer.say(key, text, ORIGIN);
+    }
+}
+
+fn say_variable(layer: &mut Layer, name: &str, path: &Path) -> Result<()> {
+    say(layer, "environments", &format!("{name}={}", text(path)?));
+    Ok(())
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| {
+        Failure::usage(format!("cannot mount {} into a container", path.display()))
+            .because("its name is not UTF-8")
+    })
+}
+
+/// A field with a comma or a quote, as in a file of comma-separated values.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::airflow_cfg::Environment;
+    use crate::config::merge;
+
+    fn texts(layer: &Layer, key: &str) -> Vec<String> {
+        let merged = merge([layer]);
+        merged.all(key).map(|item| item.text.clone()).collect()
+    }
+
+    #[test]
+    fn folders_are_mounted_at_the_same_paths_where_they_are_there_and_logs_in_any_case() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("a,b");
+        std::fs::create_dir_all(home.join("dags")).unwrap();
+        let home_text = home.display().to_string();
+        let environment: Environment = [("AIRFLOW_HOME", &home_text)].into_iter().collect();
+        let config = AirflowConfig::without_file(environment);
+        let crossing = Crossing::of(&config, &home.join("dags/d.py")).unwrap();
+        assert_eq!(
+            texts(&crossing.fixed, "mounts"),
+            [format!(
+                "type=bind,\"source={home_text}/dags\",\"target={home_text}/dags\",readonly"
+            )]
+        );
+        let logs = format!("{home_text}/logs");
+        assert_eq!(
+            texts(&crossing.fixed, "volumes"),
+            [format!("{logs}:{logs}")]
+        );
+        let variables = texts(&crossing.fixed, "environments");
+        assert!(variables.contains(&format!("AIRFLOW__LOGGING__BASE_LOG_FOLDER={logs}")));
+        assert!(variables.contains(&"AIRFLOW__CORE__TASK_EXECUTION_RUNTIME=".to_owned()));
+    }
+
+    #[test]
+    fn network_and_host_name_are_only_proposed() {
+        let config = AirflowConfig::without_file([("AIRFLOW_HOME", "/no")].into_iter().collect());
+        let crossing = Crossing::of(&config, Path::new("/no/dags/d.py")).unwrap();
+        assert_eq!(texts(&crossing.proposed, "network_mode"), ["host"]);
+        assert_eq!(texts(&crossing.proposed, "uts_mode"), ["host"]);
+        assert!(texts(&crossing.fixed, "network_mode").is_empty());
+    }
+}
