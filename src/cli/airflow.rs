@@ -64,7 +64,12 @@ fn read(task: &TaskRun, config: &AirflowConfig, globals: &Globals) -> Result<set
         flags: fixed,
     };
     let words = task.arguments.iter().map(settings::word);
-    settings::read_from(sources, words.collect::<Result<_>>()?, globals)
+    settings::read_from(
+        sources,
+        words.collect::<Result<_>>()?,
+        globals,
+        settings::Image::Needed,
+    )
 }
 
 /// A task whose worker was killed must not go on: nobody would stop it.

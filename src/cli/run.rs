@@ -91,8 +91,12 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     }
     let file = matches.get_one::<PathBuf>("verdict");
     let file = file.map(VerdictFile::create).transpose()?;
-    let Outcome { verdict, failure } =
-        execute(settings::read(matches, globals), globals, phases).await;
+    let Outcome { verdict, failure } = execute(
+        settings::read(matches, globals, settings::Image::Needed),
+        globals,
+        phases,
+    )
+    .await;
     report(&verdict, failure, matches.get_flag("verbose"));
     if let Some(file) = file
         && let Err(failure) = file.write(&verdict)
@@ -171,7 +175,11 @@ pub struct Planned {
 
 /// Decides it.
 pub async fn plan(matches: &ArgMatches, globals: &Globals) -> Result<Planned> {
-    plan_of(settings::read(matches, globals)?, globals).await
+    plan_of(
+        settings::read(matches, globals, settings::Image::Needed)?,
+        globals,
+    )
+    .await
 }
 
 async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {

@@ -11,7 +11,9 @@ use super::Globals;
 use super::usage::argument_not_utf8;
 use crate::config::settings::Surroundings;
 use crate::config::values::truth;
-use crate::config::{Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys};
+use crate::config::{
+    Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys, with_any_image,
+};
 use crate::failure::Result;
 
 /// The image, or the first word of the command.
@@ -125,14 +127,28 @@ pub struct Read {
     pub flag_off: Option<&'static str>,
 }
 
+/// Whether there must be an image already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Image {
+    /// For a run.
+    Needed,
+    /// For a look at the settings.
+    MayComeLater,
+}
+
 /// Reads it.
-pub fn read(matches: &ArgMatches, globals: &Globals) -> Result<Read> {
+pub fn read(matches: &ArgMatches, globals: &Globals, image: Image) -> Result<Read> {
     let (sources, words) = sources(matches)?;
-    read_from(sources, words, globals)
+    read_from(sources, words, globals, image)
 }
 
 /// The same for a caller that is no command line; `words` are the command.
-pub fn read_from(sources: Sources<'_>, words: Vec<String>, globals: &Globals) -> Result<Read> {
+pub fn read_from(
+    sources: Sources<'_>,
+    words: Vec<String>,
+    globals: &Globals,
+    image: Image,
+) -> Result<Read> {
     let collected = sources.collect()?;
     let address = globals.address(collected.merged.one("socket_path"));
     let variables =
@@ -143,7 +159,10 @@ pub fn read_from(sources: Sources<'_>, words: Vec<String>, globals: &Globals) ->
         root_forbidden: collected.root_forbidden,
         fences: collected.fences,
     };
-    let settings = Settings::parse(&collected.merged, words, &around)?;
+    let settings = match image {
+        Image::Needed => Settings::parse(&collected.merged, words, &around)?,
+        Image::MayComeLater => Settings::parse(&with_any_image(&collected.merged), words, &around)?,
+    };
     Ok(Read {
         settings,
         merged: collected.merged,

@@ -7,9 +7,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::airflow_cfg::{AirflowConfig, Environment};
-use super::image::final_image;
-use super::keys;
-use super::layer::{Layer, Merged, Origin, merge};
+use super::image::with_any_image;
+use super::layer::{Layer, Merged, merge};
 use super::metadata;
 use super::operator::{Commands, Operator};
 use super::profile::Profile;
@@ -138,11 +137,7 @@ impl Findings {
 /// What is beyond the ceilings; and every value that cannot be or, where each can be alone, what is
 /// wrong with them together.
 fn judge(operator: &Operator, author: &Body) -> (Vec<Failure>, Vec<Failure>) {
-    let mut stacked = stack(operator, author, &Layer::default());
-    // An image may come from the command line later; nothing else may be missing.
-    if final_image(&stacked.collected.merged).is_none() {
-        stacked = stack(operator, author, &any_image());
-    }
+    let stacked = stack(operator, author, &Layer::default());
     let merged = &stacked.collected.merged;
     let Err(together) = parse(merged) else {
         return (stacked.refusals, Vec::new());
@@ -150,7 +145,7 @@ fn judge(operator: &Operator, author: &Body) -> (Vec<Failure>, Vec<Failure>) {
     let alone = merged.items().filter_map(|item| {
         let mut layer = Layer::default();
         layer.say(item.key, item.text.clone(), item.origin.clone());
-        parse(&merge([&Layer::defaults(), &any_image(), &layer])).err()
+        parse(&merge([&Layer::defaults(), &layer])).err()
     });
     let mut invalid: Vec<_> = alone.collect();
     if invalid.is_empty() {
@@ -159,18 +154,11 @@ fn judge(operator: &Operator, author: &Body) -> (Vec<Failure>, Vec<Failure>) {
     (stacked.refusals, invalid)
 }
 
+/// An image may come from the command line later; nothing else may be missing.
 fn parse(merged: &Merged) -> Result<()> {
     let around = Surroundings {
         socket: DEFAULT_ADDRESS.into(),
         ..Surroundings::default()
     };
-    Settings::parse(merged, Vec::new(), &around).map(drop)
-}
-
-fn any_image() -> Layer {
-    let mut layer = Layer::default();
-    if let Some(key) = keys::find("image") {
-        layer.say(key, "image", Origin::Argument);
-    }
-    layer
+    Settings::parse(&with_any_image(merged), Vec::new(), &around).map(drop)
 }

@@ -1,6 +1,7 @@
 //! Which image the merged layers name.
 
-use super::layer::{Item, Merged};
+use super::keys;
+use super::layer::{Item, Merged, Origin};
 
 /// The image that counts, and the value that names it: `image`, or AIP-46's repository and tag where a
 /// higher layer names these.
@@ -16,6 +17,19 @@ pub fn final_image(merged: &Merged) -> Option<(String, &Item)> {
         (_, Some((_, repository))) => Some((tagged(&repository.text, merged), repository)),
         (_, None) => None,
     }
+}
+
+/// The same layers with an image if they name none: for a look at what is known before one is named.
+pub fn with_any_image(merged: &Merged) -> Merged {
+    let mut merged = merged.clone();
+    if let (None, Some(key)) = (final_image(&merged), keys::find("image")) {
+        merged.settle(Item {
+            key,
+            text: "image".to_owned(),
+            origin: Origin::Argument,
+        });
+    }
+    merged
 }
 
 fn tagged(repository: &str, merged: &Merged) -> String {

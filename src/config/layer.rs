@@ -176,7 +176,7 @@ impl Layer {
 
 /// All layers in one: at most one item for a plain key; for a list, what is left of all of them, with
 /// the number of the layer each came from.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Merged {
     values: BTreeMap<&'static str, Vec<(usize, Item)>>,
 }

@@ -27,6 +27,7 @@ use super::values::{
     UtsMode, clean_absolute, cpu_list, duration, hostname, signal_number, sysctl, working_dir,
 };
 use crate::cgroup::Subpath;
+use crate::containerd::socket_path;
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
 use crate::image::Wanted;
@@ -140,6 +141,9 @@ impl Settings {
             )
         })?;
         let Environment { variables, private } = environment(merged, around)?;
+        if let Some(item) = merged.one("socket_path") {
+            socket_path(&item.text).map_err(|why| item.refuse(why))?;
+        }
         // Nothing of a finished run stays, whatever it says; but what it says is right or wrong.
         switch(merged, "remove_container_after_exit")?;
         Ok(Self {

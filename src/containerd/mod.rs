@@ -224,7 +224,7 @@ pub fn process(address: &str) -> Outcome<Pid> {
 }
 
 /// The path in `address`; explains what a dockerd socket is not.
-fn socket_path(address: &str) -> Outcome<&str> {
+pub fn socket_path(address: &str) -> Outcome<&str> {
     let path = address.strip_prefix("unix://").unwrap_or(address);
     if !Path::new(path).is_absolute() {
         return Err(
@@ -233,8 +233,8 @@ fn socket_path(address: &str) -> Outcome<&str> {
         );
     }
     if path.ends_with("docker.sock") {
-        return Err(Failure::usage(format!("{path} is dockerd's socket"))
-            .because("airtight talks to containerd directly")
+        return Err(Failure::usage(format!("cannot use {path}"))
+            .because("it is dockerd's socket, and airtight talks to containerd directly")
             .hint(format!(
                 "containerd listens at {DEFAULT_ADDRESS} by default"
             )));

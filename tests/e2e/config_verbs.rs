@@ -98,6 +98,29 @@ fn show_has_each_name_once_with_the_value_that_counts() {
 }
 
 #[test]
+fn show_needs_no_image() {
+    let host = Host::with(&[]);
+    let table = host
+        .airtight(&["config", "show", "--diff", "-m", "1g"])
+        .ok();
+    assert!(table.contains("memory   1g      flag"), "{table}");
+}
+
+#[test]
+fn docker_s_socket_is_no_containerd_s_and_check_says_so() {
+    let (host, _) = set_up(
+        "[docker_runtime]\nSOCKET_PATH = unix:///var/run/docker.sock\n",
+        "",
+    );
+    let output = host.airtight(&["config", "check"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(
+        output.stdout.contains("airflow.cfg:2: error: ") && output.stdout.contains("dockerd"),
+        "{output:?}"
+    );
+}
+
+#[test]
 fn show_says_when_airflow_itself_would_not_use_it() {
     let (host, _) = set_up("", "");
     let args = ["config", "show", "--profile", "dag-parsing", "--image", "a"];

@@ -104,7 +104,7 @@ fn a_mistake_in_the_metadata_file_is_shown_with_its_line() {
         ),
         (
             "docker_runtime:\n  image: a\n  memory: x",
-            &["for memory: ", "yaml:3:11: "],
+            &["for memory: ", "yaml:3:"],
         ),
         (
             "docker_runtime:\n  image: a\n  image: b",
@@ -123,23 +123,23 @@ fn a_mistake_in_the_metadata_file_is_shown_with_its_line() {
         (&format!("{head}  volumes: /a:/b"), &[":3:3", "a list"]),
         (
             &format!("{head}  volumes: [a:/b]"),
-            &["for volumes: ", "yaml:3:11: ", "absolute"],
+            &["for volumes: ", "yaml:3:", "absolute"],
         ),
         (
             &format!("{head}  volumes: [/a:/b, /c:/b]"),
-            &["yaml:3:11: ", "twice"],
+            &["yaml:3:", "two mounts"],
         ),
         (
             &format!("{head}  environments: {{A=B: 1}}"),
-            &["yaml:3:", "\"A=B\""],
+            &["yaml:3:", "invalid name"],
         ),
         (
             &format!("{head}  environments: [HOME]"),
-            &["for environments: ", "yaml:3:11: ", "consent"],
+            &["for environments: ", "yaml:3:", "consent"],
         ),
         (
             &format!("{head}  environments: {{A: \"\\0\"}}"),
-            &["yaml:3:11: ", "NUL"],
+            &["yaml:3:", "NUL"],
         ),
         ("\x7fELF", &[":1:1"]),
     ] {

@@ -37,7 +37,7 @@ pub fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
         warnings,
         flag_off,
         ..
-    } = settings::read(matches, globals)?;
+    } = settings::read(matches, globals, settings::Image::MayComeLater)?;
     warn(&warnings);
     if let Some(flag) = flag_off {
         out::tell(format_args!(

@@ -59,6 +59,8 @@ fn words(error: &Error) -> Failure {
         Error::Budget { breach, .. } => {
             Failure::usage("the file is too complex").because(limits::words(breach))
         }
+        // Our own words.
+        Error::Message { msg, .. } => Failure::usage(msg),
         other => Failure::usage(format!(
             "invalid YAML: {}",
             UserMessageFormatter.format_message(other)
