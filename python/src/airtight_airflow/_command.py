@@ -73,7 +73,7 @@ def binary() -> str:
         return str(installed)
     found = shutil.which("airtight")
     if found is None:
-        raise CommandError(f"no airtight at {installed} or on PATH: install the wheel of airtight-airflow for this host")
+        raise CommandError(f"no airtight at {installed} or on PATH: install the wheel of airtight-airflow")
     return found
 
 

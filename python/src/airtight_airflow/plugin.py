@@ -20,7 +20,11 @@ class _Listener:
     @hookimpl
     def on_starting(self, component: object) -> None:
         """Installs what the flags ask for; a setting that cannot be honoured ends the component."""
-        install()
+        try:
+            install()
+        except Exception as error:
+            # Airflow only logs an Exception of a listener and goes on: DAGs would run without their containers.
+            raise SystemExit(f"airtight: {error}") from error
 
 
 def install() -> None:
@@ -39,7 +43,7 @@ def install() -> None:
     if tasks and minor >= (3, 0):
         from airtight_airflow import tasks_v3
 
-        tasks_v3.install(minor)
+        tasks_v3.install()
 
 
 class AirtightPlugin(AirflowPlugin):

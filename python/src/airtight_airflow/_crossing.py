@@ -1,0 +1,79 @@
+"""Everything of the host's Airflow that crosses into a container of Airflow 3, in one place with the reason.
+
+In: Airflow's configuration on the host. Out: variables for the container, and host directories to mount read-only.
+Only settings that somebody changed cross; what Airflow marks as sensitive, and what a command or a secrets backend
+would give, never does: no token, database URL or fernet key is ever needed inside, since the supervisor stays here.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Mapping
+
+# Section -> why its settings count inside.
+SECTIONS = {
+    "core": "defaults of DAGs and tasks (owner, time zone, retries, pool), deserialisation, DAG discovery",
+    "operators": "defaults of every operator: owner, queue, resources",
+    "sensors": "the time limit that sensors have by default",
+    "dag_processor": "time limits and depth of import errors while a file is parsed",
+    "email": "who sends mail and what it looks like, where a callback or a failing task sends one",
+    "logging": "levels and formats; the lines themselves are written by the supervisor on the host",
+    "workers": "what a task does when its DAG is not found",
+    "state_store": "whether a task's state is cleared when it succeeds",
+    "lineage": "lineage of inlets and outlets",
+    "api": "links to the user interface in templates and mails",
+}
+
+# Settings of those sections that stay on the host.
+STAYS = {
+    ("core", "executor"): "executors run on the host, and the image may lack their providers",
+    ("core", "auth_manager"): "an affair of the API server",
+    ("core", "execution_api_server_url"): "nothing inside calls it",
+    ("core", "mp_start_method"): "an affair of the executor",
+    ("core", "task_execution_runtime"): "containers start no containers",
+    ("core", "scheduler_dag_parsing_runtime"): "containers start no containers",
+    ("dag_processor", "dag_bundle_config_list"): "may hold credentials; `bundle` says where the files are instead",
+    ("dag_processor", "dag_bundle_storage_path"): "the host fetches bundles",
+    ("logging", "remote_logging"): "the supervisor uploads logs",
+    ("logging", "logging_config_class"): "lines go to the supervisor, whose configuration counts",
+    ("logging", "base_log_folder"): "nothing inside writes log files",
+    ("logging", "dag_processor_manager_log_location"): "nothing inside writes log files",
+    ("logging", "dag_processor_child_process_log_directory"): "nothing inside writes log files",
+}
+
+
+@functools.cache
+def settings() -> Mapping[str, str]:
+    """The variables that carry this host's changed settings; they hold no secret."""
+    from airflow.configuration import conf
+
+    sensitive = conf.sensitive_config_values
+    # Without commands and secrets: those would be run for every option here, and their answers are secrets.
+    everything = conf.as_dict(display_source=True, display_sensitive=True, include_cmds=False, include_secret=False)
+    crossing = {}
+    for section in SECTIONS:
+        for key, (value, source) in everything.get(section, {}).items():
+            secret = (section, key) in sensitive or key.endswith(("_cmd", "_secret"))
+            if source != "default" and not secret and (section, key) not in STAYS:
+                crossing[f"AIRFLOW__{section.upper()}__{key.upper()}"] = str(value)
+    return crossing
+
+
+def bundle(name: str, path: str) -> Mapping[str, str]:
+    """The variable that tells Airflow inside that the files of bundle `name` are at `path`, wherever from they came."""
+    local = {
+        "name": name,
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": path},
+    }
+    return {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([local])}
+
+
+def code_directories() -> list[str]:
+    """Directories of the operator's code that DAGs and cluster policies import: they go onto Python's path inside."""
+    from airflow import settings as airflow_settings
+
+    candidates = [os.path.join(airflow_settings.AIRFLOW_HOME, "config"), airflow_settings.PLUGINS_FOLDER]
+    return [path for path in candidates if os.path.isdir(path)]

@@ -1,0 +1,29 @@
+"""What has to be true in the container before its Airflow is imported.
+
+In: the environment of the container, and the operator's directories of code. Out: the same, mended: no database that
+Airflow refuses to start with, a configuration file that need not be written, and the operator's code on Python's path.
+Must be imported before Airflow, and never read a secret.
+"""
+
+import os
+import sys
+import tempfile
+
+# What the supervisor names in the environment of a child, `import airflow` refuses; this one is never opened.
+NO_DATABASE = "sqlite:////tmp/none.db"
+
+
+def prepare(code_directories: list[str]) -> None:
+    """Makes `import airflow` work, and work alike for whatever user the container runs as."""
+    # Python put the directory of this program first: DAG files must not find our modules there.
+    sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
+    sys.path.extend(path for path in code_directories if path not in sys.path)
+
+    os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = NO_DATABASE
+    os.environ.pop("AIRFLOW__CORE__SQL_ALCHEMY_CONN", None)
+
+    home = os.environ.get("AIRFLOW_HOME") or os.path.join(os.path.expanduser("~"), "airflow")
+    if "AIRFLOW_CONFIG" not in os.environ and not os.path.exists(os.path.join(home, "airflow.cfg")):
+        # Airflow would write one, with a key of its own in it, where this user may not write.
+        descriptor, os.environ["AIRFLOW_CONFIG"] = tempfile.mkstemp(prefix="airflow-", suffix=".cfg")
+        os.close(descriptor)
