@@ -1,18 +1,18 @@
-//! What a task of Airflow 2 needs in its container beside its image: docs/airflow.md lists it.
+//! What a task or a DAG parser of Airflow 2 needs in its container beside its image.
 //!
 //! In: airflow.cfg, the environment of the worker. Out: two layers of settings: what is proposed, where
 //! the operator and the author may know better, and what holds whatever they say. Values of variables are
 //! taken from our own environment by name; they stand on no command line and in no file of ours.
 //!
-//! The task writes its own state, heartbeats and XCom into Airflow's database, and its log into the
-//! worker's folder, which the worker serves under its host name. So it has the database's secrets, and
-//! by default the worker's network and host name.
+//! Both write into Airflow's database: a task its state, heartbeats and XCom, a parser the DAGs. So they
+//! have the database's secrets, and by default the worker's network. A task writes its log into the
+//! worker's folder, and the worker serves it under its host name, which by default is the task's, too.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::config::airflow_cfg::AirflowConfig;
+use crate::config::airflow_cfg::{AirflowConfig, variable_name};
 use crate::config::profile::RUNTIME_FLAGS;
-use crate::config::{Layer, Origin, keys};
+use crate::config::{Layer, Origin, Profile, keys};
 use crate::failure::{Failure, Result};
 
 /// Names of variables, or how they begin: Airflow's own settings, where Python finds modules, the id
@@ -24,7 +24,7 @@ const VARIABLES: [&str; 4] = [
     "_AIRFLOW_PARSING_CONTEXT_",
 ];
 
-const ORIGIN: Origin = Origin::Caller("a task of Airflow 2");
+const ORIGIN: Origin = Origin::Caller("what Airflow 2 needs");
 
 /// What crosses.
 #[derive(Debug, Default)]
@@ -36,25 +36,27 @@ pub struct Crossing {
 }
 
 impl Crossing {
-    /// For a task of `dag_file` on this host.
-    pub fn of(config: &AirflowConfig, dag_file: &Path) -> Result<Self> {
+    /// For a container of `dag_file` on this host.
+    pub fn of(config: &AirflowConfig, dag_file: &Path, profile: Profile) -> Result<Self> {
         let mut crossing = Self::default();
         crossing.variables();
         crossing.share("uts_mode");
         crossing.share("network_mode");
-        say(&mut crossing.fixed, "entrypoint", super::NAME);
         let home = config.absolute_home()?;
         say_variable(&mut crossing.proposed, "AIRFLOW_HOME", &home)?;
         crossing.folders(config, dag_file)?;
+        if profile == Profile::TaskExecution {
+            crossing.logs(config)?;
+        }
         crossing.present(&home.join("config"))?;
         if config.path().is_file() {
             let file = std::path::absolute(config.path()).unwrap_or_default();
-            crossing.mount(&file, "readonly")?;
+            crossing.mount(&file)?;
             say_variable(&mut crossing.fixed, "AIRFLOW_CONFIG", &file)?;
         }
         // Inside is where the flags lead.
         for flag in RUNTIME_FLAGS {
-            let name = crate::config::airflow_cfg::variable_name("core", flag);
+            let name = variable_name("core", flag);
             say(&mut crossing.fixed, "environments", &format!("{name}="));
         }
         Ok(crossing)
@@ -75,44 +77,48 @@ impl Crossing {
 
     /// At the same paths inside, and Airflow is told so: its home may be another one there.
     fn folders(&mut self, config: &AirflowConfig, dag_file: &Path) -> Result<()> {
-        let folder = |section, key, name| {
-            let variable = crate::config::airflow_cfg::variable_name(section, key);
-            Ok::<_, Failure>((config.folder(section, key, name)?, variable))
-        };
-        let (dags, variable) = folder("core", "dags_folder", "dags")?;
-        say_variable(&mut self.fixed, &variable, &dags)?;
+        let dags = self.folder(config, "core", "dags_folder", "dags")?;
         self.present(&dags)?;
         if !dag_file.starts_with(&dags) {
             self.present(dag_file)?;
         }
-        let (plugins, variable) = folder("core", "plugins_folder", "plugins")?;
-        say_variable(&mut self.fixed, &variable, &plugins)?;
-        self.present(&plugins)?;
-        let (logs, variable) = folder("logging", "base_log_folder", "logs")?;
-        say_variable(&mut self.fixed, &variable, &logs)?;
-        // The real Airflow makes it where it is not there, and so does a volume.
-        self.volume(&logs)
+        let plugins = self.folder(config, "core", "plugins_folder", "plugins")?;
+        self.present(&plugins)
+    }
+
+    /// The real Airflow makes the folder where it is not there, and so does a volume.
+    fn logs(&mut self, config: &AirflowConfig) -> Result<()> {
+        let logs = self.folder(config, "logging", "base_log_folder", "logs")?;
+        let path = text(&logs)?;
+        say(&mut self.fixed, "volumes", &format!("{path}:{path}"));
+        Ok(())
+    }
+
+    fn folder(
+        &mut self,
+        config: &AirflowConfig,
+        section: &str,
+        key: &str,
+        name: &str,
+    ) -> Result<PathBuf> {
+        let folder = config.folder(section, key, name)?;
+        say_variable(&mut self.fixed, &variable_name(section, key), &folder)?;
+        Ok(folder)
     }
 
     /// Mounts what is there, not to be written.
     fn present(&mut self, path: &Path) -> Result<()> {
         if path.exists() {
-            self.mount(path, "readonly")?;
+            self.mount(path)?;
         }
         Ok(())
     }
 
-    fn mount(&mut self, path: &Path, option: &str) -> Result<()> {
+    fn mount(&mut self, path: &Path) -> Result<()> {
         let path = text(path)?;
         let field = |name: &str| quoted(&format!("{name}={path}"));
-        let mount = format!("type=bind,{},{},{option}", field("source"), field("target"));
+        let mount = format!("type=bind,{},{},readonly", field("source"), field("target"));
         say(&mut self.fixed, "mounts", &mount);
-        Ok(())
-    }
-
-    fn volume(&mut self, path: &Path) -> Result<()> {
-        let path = text(path)?;
-        say(&mut self.fixed, "volumes", &format!("{path}:{path}"));
         Ok(())
     }
 }
@@ -163,7 +169,8 @@ mod tests {
         let home_text = home.display().to_string();
         let environment: Environment = [("AIRFLOW_HOME", &home_text)].into_iter().collect();
         let config = AirflowConfig::without_file(environment);
-        let crossing = Crossing::of(&config, &home.join("dags/d.py")).unwrap();
+        let crossing =
+            Crossing::of(&config, &home.join("dags/d.py"), Profile::TaskExecution).unwrap();
         assert_eq!(
             texts(&crossing.fixed, "mounts"),
             [format!(
@@ -183,9 +190,11 @@ mod tests {
     #[test]
     fn network_and_host_name_are_only_proposed() {
         let config = AirflowConfig::without_file([("AIRFLOW_HOME", "/no")].into_iter().collect());
-        let crossing = Crossing::of(&config, Path::new("/no/dags/d.py")).unwrap();
+        let crossing =
+            Crossing::of(&config, Path::new("/no/dags/d.py"), Profile::DagParsing).unwrap();
         assert_eq!(texts(&crossing.proposed, "network_mode"), ["host"]);
         assert_eq!(texts(&crossing.proposed, "uts_mode"), ["host"]);
         assert!(texts(&crossing.fixed, "network_mode").is_empty());
+        assert!(texts(&crossing.fixed, "volumes").is_empty());
     }
 }

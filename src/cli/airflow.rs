@@ -6,16 +6,13 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use nix::libc;
-use nix::sys::prctl;
-
-use super::run::run_as_payload;
+use super::run::{as_payload, run_as_payload};
 use super::{Codes, Failed, Globals, make_ready, settings};
 use crate::airflow::crossing::Crossing;
-use crate::airflow::{Call, TaskRun, real};
+use crate::airflow::{Call, NAME, TaskRun, real};
 use crate::config::airflow_cfg::{AirflowConfig, Environment};
-use crate::config::{Profile, Sources};
-use crate::failure::{Failure, Result};
+use crate::config::{Origin, Profile, Sources, keys};
+use crate::failure::Result;
 use crate::run::verdict::Phases;
 
 /// Does what `arguments` say.
@@ -47,7 +44,7 @@ fn become_real(arguments: &[OsString]) -> Result<ExitCode, Failed> {
 
 async fn contain(task: &TaskRun, config: &AirflowConfig) -> Result<ExitCode> {
     let phases = Phases::start();
-    die_with_the_worker()?;
+    as_payload::die_with_the_caller()?;
     let globals = Globals::of_variables()?;
     make_ready(&globals).await?;
     let read = read(task, config, &globals);
@@ -56,9 +53,16 @@ async fn contain(task: &TaskRun, config: &AirflowConfig) -> Result<ExitCode> {
 
 fn read(task: &TaskRun, config: &AirflowConfig, globals: &Globals) -> Result<settings::Read> {
     let dag_file = task.dag_file(&config.folder("core", "dags_folder", "dags")?)?;
-    let Crossing { proposed, fixed } = Crossing::of(config, &dag_file)?;
+    let profile = Profile::TaskExecution;
+    let Crossing {
+        proposed,
+        mut fixed,
+    } = Crossing::of(config, &dag_file, profile)?;
+    if let Some(key) = keys::find("entrypoint") {
+        fixed.say(key, NAME, Origin::Argument);
+    }
     let sources = Sources {
-        profile: Some(Profile::TaskExecution),
+        profile: Some(profile),
         dag_file: Some(&dag_file),
         proposed,
         flags: fixed,
@@ -70,20 +74,4 @@ fn read(task: &TaskRun, config: &AirflowConfig, globals: &Globals) -> Result<set
         globals,
         settings::Image::Needed,
     )
-}
-
-/// A task whose worker was killed must not go on: nobody would stop it.
-fn die_with_the_worker() -> Result<()> {
-    let parent = nix::unistd::getppid();
-    prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
-        .map_err(|why| Failure::host("cannot be tied to the worker").because(why))?;
-    // It may have died a moment ago.
-    if nix::unistd::getppid() == parent {
-        Ok(())
-    } else {
-        Err(Failure::new(
-            crate::failure::Kind::Interrupted(libc::SIGKILL),
-            "the worker is gone",
-        ))
-    }
 }

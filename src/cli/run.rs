@@ -77,7 +77,7 @@ pub fn command() -> Command {
             Arg::new(AS_PAYLOAD)
                 .long(AS_PAYLOAD)
                 .action(ArgAction::SetTrue)
-                .help("Ends as the payload did, killed by the same signal where it was; exit code 121 where airtight failed. For callers such as Airflow"),
+                .help("Ends as the payload did, killed by the same signal where it was; exit code 121 where airtight failed; dies with its caller. For callers such as Airflow"),
         )
         .arg(settings::help_flag())
 }
@@ -88,6 +88,9 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     if matches.get_flag("dry-run") {
         print_plan(plan(matches, globals).await?, globals).await?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if matches.get_flag(AS_PAYLOAD) {
+        as_payload::die_with_the_caller()?;
     }
     let file = matches.get_one::<PathBuf>("verdict");
     let file = file.map(VerdictFile::create).transpose()?;

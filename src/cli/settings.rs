@@ -9,6 +9,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::Globals;
 use super::usage::argument_not_utf8;
+use crate::airflow::crossing::Crossing;
+use crate::config::airflow_cfg::{AirflowConfig, Environment};
 use crate::config::settings::Surroundings;
 use crate::config::values::truth;
 use crate::config::{
@@ -18,6 +20,9 @@ use crate::failure::Result;
 
 /// The image, or the first word of the command.
 const WORDS: &str = "words";
+
+/// The flag, and its name among clap's.
+const AIRFLOW_2: &str = "airflow-2";
 
 /// Adds the flags to `command`.
 pub fn add_flags(command: Command) -> Command {
@@ -50,6 +55,14 @@ pub fn add_flags(command: Command) -> Command {
                 .help_heading("Process")
                 .help("Takes settings from airflow.cfg: task-execution or dag-parsing, whose section counts on top of [docker_runtime]; every argument then belongs to the command"),
         );
+    command = command.arg(
+        Arg::new(AIRFLOW_2)
+            .long(AIRFLOW_2)
+            .action(ArgAction::SetTrue)
+            .requires_all(["profile", "dag-file"])
+            .help_heading("Process")
+            .help("Hands over what Airflow 2 needs inside: its variables, airflow.cfg, the folders of DAGs and plugins, for tasks that of logs; and proposes the host's network and name, which airflow.cfg and FILE may change"),
+    );
     for key in keys::KEYS.iter().filter(|key| !key.flag.is_empty()) {
         command = command.arg(flag(key));
         if key.name == "init" {
@@ -185,11 +198,18 @@ fn sources(matches: &ArgMatches) -> Result<(Sources<'_>, Vec<String>)> {
             flags.say(key, image, Origin::Argument);
         }
     }
+    let mut crossing = Crossing::default();
+    if let (true, Some(dag_file), Some(profile)) = (matches.get_flag(AIRFLOW_2), dag_file, profile)
+    {
+        let config = AirflowConfig::found(Environment::of_this_process())?;
+        crossing = Crossing::of(&config, dag_file, profile)?;
+    }
+    crossing.fixed.extend(flags);
     let sources = Sources {
         profile,
         dag_file: dag_file.map(PathBuf::as_path),
-        proposed: Layer::default(),
-        flags,
+        proposed: crossing.proposed,
+        flags: crossing.fixed,
     };
     Ok((sources, words))
 }

@@ -161,6 +161,11 @@ impl Layer {
         }));
     }
 
+    /// Adds what `other` says.
+    pub fn extend(&mut self, other: Self) {
+        self.said.extend(other.said);
+    }
+
     /// Whether it says anything of the image.
     pub fn names_image(&self) -> bool {
         let names =
