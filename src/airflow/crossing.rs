@@ -24,6 +24,10 @@ const VARIABLES: [&str; 4] = [
     "_AIRFLOW_PARSING_CONTEXT_",
 ];
 
+/// Whatever it runs, Airflow makes the folder for logs of parsed files when it is imported
+/// (`FileProcessorHandler.__init__`), which the user inside may not do on the host. Nothing is written to it.
+const PARSERS_LOGS: &str = "/tmp/airflow-logs-of-parsers";
+
 const ORIGIN: Origin = Origin::Caller("what Airflow 2 needs");
 
 /// What crosses.
@@ -54,6 +58,8 @@ impl Crossing {
             crossing.mount(&file)?;
             say_variable(&mut crossing.fixed, "AIRFLOW_CONFIG", &file)?;
         }
+        let logs = variable_name("scheduler", "child_process_log_directory");
+        say_variable(&mut crossing.fixed, &logs, Path::new(PARSERS_LOGS))?;
         // Inside is where the flags lead.
         for flag in RUNTIME_FLAGS {
             let name = variable_name("core", flag);

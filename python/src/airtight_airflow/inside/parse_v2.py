@@ -42,6 +42,11 @@ def main():
     # The list that its functions read is that of the program's own arguments.
     sys.argv[:] = sys.argv[:1]
 
+    config = os.environ.get("AIRFLOW_CONFIG")
+    if config and os.path.exists(config) and not os.access(config, os.R_OK):
+        # Airflow would go on without it, with another database and another key.
+        sys.exit(f"{config} cannot be read by user {os.getuid()} in the container: give it to the user's group")
+
     from airflow.callbacks import callback_requests
     from airflow.dag_processing.processor import DagFileProcessorProcess
 

@@ -2,5 +2,6 @@
 
 import time
 
+print("this file never ends", flush=True)
 while True:
     time.sleep(1)
