@@ -4,6 +4,7 @@
 //! settings are merged ([`config`]), decided ([`plan`]), written as an OCI spec ([`spec`]),
 //! launched, supervised and cleaned up ([`run`]), and what a dead owner left is undone ([`reap`]).
 
+pub mod airflow;
 pub mod cgroup;
 pub mod cli;
 pub mod config;

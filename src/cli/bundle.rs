@@ -87,11 +87,12 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
 }
 
 /// Keys that the bundle's runtime never learns of.
-const OF_AN_OWNER: [&str; 7] = [
+const OF_AN_OWNER: [&str; 8] = [
     "timeout",
     "stop_signal",
     "stop_timeout",
     "pass_fd",
+    "random_pids",
     "labels",
     "runtime",
     "runtime_binary",

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::Item;
 use crate::containerd::{self, Client};
@@ -30,6 +30,13 @@ pub struct Globals {
 }
 
 impl Globals {
+    /// What variables say, for a caller that has no such flags.
+    pub fn of_variables() -> Result<Self> {
+        let command = Command::new("airtight").args(flags());
+        let matches = command.try_get_matches_from(["airtight"]);
+        Self::of(&matches.or_fail(Kind::Usage, || "a variable of airtight's is wrong")?)
+    }
+
     /// Reads `matches`; opens nothing.
     pub fn of(matches: &ArgMatches) -> Result<Self> {
         let connection = Connection {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides anything about containers.
 
+mod airflow;
 mod bundle;
 mod config;
 mod docker_flags;
@@ -103,7 +104,11 @@ impl Failed {
 
 /// Does what `args` say. The error is for the caller to print.
 pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failed> {
-    let matches = match parse(args.into_iter().collect()) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(arguments) = crate::airflow::called_as_airflow(&args) {
+        return airflow::run(arguments).await;
+    }
+    let matches = match parse(args) {
         Ok(matches) => matches,
         Err(done) => return done,
     };
@@ -150,10 +155,7 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
     if let Some(("config", matches)) = matches.subcommand() {
         return config::run(matches, &globals);
     }
-    must_be_root()?;
-    for left in reap::dead_owners(&globals.state).await? {
-        out::tell(left);
-    }
+    make_ready(&globals).await?;
     match matches.subcommand() {
         Some(("run", matches)) => run::run(matches, &globals).await,
         Some(("bundle", matches)) => bundle::run(matches, &globals)
@@ -165,6 +167,15 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
         // clap lets no other through.
         _ => Err(Failure::usage("no such verb")),
     }
+}
+
+/// What comes before everything that touches containers.
+async fn make_ready(globals: &Globals) -> Result<()> {
+    must_be_root()?;
+    for left in reap::dead_owners(&globals.state).await? {
+        out::tell(left);
+    }
+    Ok(())
 }
 
 /// Mounts, cgroups and containerd's socket are root's; without this the first of many system calls

@@ -12,6 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
 use self::as_payload::End;
+use super::settings::Read;
 use super::{Globals, out, settings};
 use crate::containerd::{self, Client};
 use crate::failure::{Context, Failure, Kind, Result};
@@ -76,7 +77,7 @@ pub fn command() -> Command {
             Arg::new(AS_PAYLOAD)
                 .long(AS_PAYLOAD)
                 .action(ArgAction::SetTrue)
-                .help("Ends as the payload did, killed by the same signal where it was; exit code 121 where airtight failed. For callers such as Airflow"),
+                .help("Ends as the payload did, killed by the same signal where it was; exit code 121 where airtight failed; dies with its caller. For callers such as Airflow"),
         )
         .arg(settings::help_flag())
 }
@@ -88,15 +89,17 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
         print_plan(plan(matches, globals).await?, globals).await?;
         return Ok(ExitCode::SUCCESS);
     }
+    if matches.get_flag(AS_PAYLOAD) {
+        as_payload::die_with_the_caller()?;
+    }
     let file = matches.get_one::<PathBuf>("verdict");
     let file = file.map(VerdictFile::create).transpose()?;
-    let Outcome { verdict, failure } = match execute(matches, globals, phases).await {
-        Ok(outcome) => outcome,
-        Err((failure, phases)) => Outcome {
-            verdict: Verdict::of_nothing(&failure, phases),
-            failure: Some(failure),
-        },
-    };
+    let Outcome { verdict, failure } = execute(
+        settings::read(matches, globals, settings::Image::Needed),
+        globals,
+        phases,
+    )
+    .await;
     report(&verdict, failure, matches.get_flag("verbose"));
     if let Some(file) = file
         && let Err(failure) = file.write(&verdict)
@@ -112,13 +115,34 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     }))
 }
 
-/// From the command line to the end of the run; a failure comes back with the time it took.
-async fn execute(
-    matches: &ArgMatches,
+/// Runs what a caller that is no command line has read, and ends as the payload did.
+pub async fn run_as_payload(read: Result<Read>, globals: &Globals, phases: Phases) -> ExitCode {
+    let Outcome { verdict, failure } = execute(read, globals, phases).await;
+    report(&verdict, failure, false);
+    ExitCode::from(End::of(&verdict.cause).come())
+}
+
+/// From the settings to the end of the run, which may not even have begun.
+async fn execute(read: Result<Read>, globals: &Globals, phases: Phases) -> Outcome {
+    match begin(read, globals, phases).await {
+        Ok(outcome) => outcome,
+        Err((failure, phases)) => Outcome {
+            verdict: Verdict::of_nothing(&failure, phases),
+            failure: Some(failure),
+        },
+    }
+}
+
+/// A failure comes back with the time it took.
+async fn begin(
+    read: Result<Read>,
     globals: &Globals,
     mut phases: Phases,
 ) -> Result<Outcome, (Failure, Phases)> {
-    let planned = plan(matches, globals).await;
+    let planned = match read {
+        Ok(read) => plan_of(read, globals).await,
+        Err(failure) => Err(failure),
+    };
     phases.lap("plan");
     let planned = match planned {
         Ok(planned) => planned,
@@ -154,12 +178,20 @@ pub struct Planned {
 
 /// Decides it.
 pub async fn plan(matches: &ArgMatches, globals: &Globals) -> Result<Planned> {
-    let settings::Read {
+    plan_of(
+        settings::read(matches, globals, settings::Image::Needed)?,
+        globals,
+    )
+    .await
+}
+
+async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {
+    let Read {
         settings,
         address,
         warnings,
         ..
-    } = settings::read(matches, globals, settings::Image::Needed)?;
+    } = read;
     super::warn(&warnings);
     let (client, connection) = globals.connect_to(address)?;
     let survey = Survey::take(&settings)?;

@@ -9,15 +9,20 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::Globals;
 use super::usage::argument_not_utf8;
+use crate::airflow::crossing::Crossing;
+use crate::config::airflow_cfg::{AirflowConfig, Environment};
 use crate::config::settings::Surroundings;
 use crate::config::values::truth;
 use crate::config::{
-    Collected, Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys, with_any_image,
+    Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys, with_any_image,
 };
 use crate::failure::Result;
 
 /// The image, or the first word of the command.
 const WORDS: &str = "words";
+
+/// The flag, and its name among clap's.
+const AIRFLOW_2: &str = "airflow-2";
 
 /// Adds the flags to `command`.
 pub fn add_flags(command: Command) -> Command {
@@ -50,6 +55,14 @@ pub fn add_flags(command: Command) -> Command {
                 .help_heading("Process")
                 .help("Takes settings from airflow.cfg: task-execution or dag-parsing, whose section counts on top of [docker_runtime]; every argument then belongs to the command"),
         );
+    command = command.arg(
+        Arg::new(AIRFLOW_2)
+            .long(AIRFLOW_2)
+            .action(ArgAction::SetTrue)
+            .requires_all(["profile", "dag-file"])
+            .help_heading("Process")
+            .help("Hands over what Airflow 2 needs inside: its variables, airflow.cfg, the folders of DAGs and plugins, for tasks that of logs; and proposes the host's network and name, which airflow.cfg and FILE may change"),
+    );
     for key in keys::KEYS.iter().filter(|key| !key.flag.is_empty()) {
         command = command.arg(flag(key));
         if key.name == "init" {
@@ -138,7 +151,18 @@ pub enum Image {
 
 /// Reads it.
 pub fn read(matches: &ArgMatches, globals: &Globals, image: Image) -> Result<Read> {
-    let (collected, words) = collect(matches)?;
+    let (sources, words) = sources(matches)?;
+    read_from(sources, words, globals, image)
+}
+
+/// The same for a caller that is no command line; `words` are the command.
+pub fn read_from(
+    sources: Sources<'_>,
+    words: Vec<String>,
+    globals: &Globals,
+    image: Image,
+) -> Result<Read> {
+    let collected = sources.collect()?;
     let address = globals.address(collected.merged.one("socket_path"));
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
@@ -161,8 +185,8 @@ pub fn read(matches: &ArgMatches, globals: &Globals, image: Image) -> Result<Rea
     })
 }
 
-/// All layers in one, and the command.
-fn collect(matches: &ArgMatches) -> Result<(Collected, Vec<String>)> {
+/// Where the settings come from, and the command.
+fn sources(matches: &ArgMatches) -> Result<(Sources<'_>, Vec<String>)> {
     let dag_file = matches.get_one::<PathBuf>("dag-file");
     let profile = matches.get_one::<Profile>("profile").copied();
     let mut flags = flags(matches);
@@ -174,16 +198,20 @@ fn collect(matches: &ArgMatches) -> Result<(Collected, Vec<String>)> {
             flags.say(key, image, Origin::Argument);
         }
     }
-    let dag_file = dag_file.map(PathBuf::as_path);
-    Ok((
-        Sources {
-            profile,
-            dag_file,
-            flags,
-        }
-        .collect()?,
-        words,
-    ))
+    let mut crossing = Crossing::default();
+    if let (true, Some(dag_file), Some(profile)) = (matches.get_flag(AIRFLOW_2), dag_file, profile)
+    {
+        let config = AirflowConfig::found(Environment::of_this_process())?;
+        crossing = Crossing::of(&config, dag_file, profile)?;
+    }
+    crossing.fixed.extend(flags);
+    let sources = Sources {
+        profile,
+        dag_file: dag_file.map(PathBuf::as_path),
+        proposed: crossing.proposed,
+        flags: crossing.fixed,
+    };
+    Ok((sources, words))
 }
 
 fn flags(matches: &ArgMatches) -> Layer {
@@ -221,9 +249,11 @@ fn words(matches: &ArgMatches) -> Result<Vec<String>> {
         .get_many::<std::ffi::OsString>(WORDS)
         .into_iter()
         .flatten();
-    let text = |word: &std::ffi::OsString| {
-        let text = word.to_str().map(str::to_owned);
-        text.ok_or_else(|| argument_not_utf8(word).because("an OCI spec cannot hold it"))
-    };
-    words.map(text).collect()
+    words.map(word).collect()
+}
+
+/// One word of the command.
+pub fn word(word: &std::ffi::OsString) -> Result<String> {
+    let text = word.to_str().map(str::to_owned);
+    text.ok_or_else(|| argument_not_utf8(word).because("an OCI spec cannot hold it"))
 }

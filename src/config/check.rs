@@ -75,7 +75,14 @@ pub fn check(dag_files: &[PathBuf]) -> Report {
 }
 
 fn operators(environment: &Environment) -> Result<Vec<Operator>> {
-    let read = |profile| Operator::read(Some(profile), environment.clone(), Commands::Skip);
+    let read = |profile| {
+        Operator::read(
+            Some(profile),
+            Layer::default(),
+            environment.clone(),
+            Commands::Skip,
+        )
+    };
     Profile::ALL.into_iter().map(read).collect()
 }
 

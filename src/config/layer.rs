@@ -31,6 +31,8 @@ pub enum Origin {
     Answer(String),
     /// A maximum of the operator's, in place of nothing.
     Ceiling(String),
+    /// What a caller of ours needs, in its own words.
+    Caller(&'static str),
     /// A line of a file.
     File(Place),
 }
@@ -82,6 +84,7 @@ impl fmt::Display for Origin {
             Self::Profile(profile) => write!(f, "default of {profile}"),
             Self::Variable(name) => write!(f, "${name}"),
             Self::Answer(who) => f.write_str(who),
+            Self::Caller(who) => f.write_str(who),
             Self::Ceiling(name) => write!(f, "{name} of [{}]", ceilings::SECTION),
             Self::File(place) => {
                 let place = Place {
@@ -161,6 +164,11 @@ impl Layer {
             text: name,
             origin,
         }));
+    }
+
+    /// Adds what `other` says.
+    pub fn extend(&mut self, other: Self) {
+        self.said.extend(other.said);
     }
 
     /// Whether it says anything of the image.

@@ -16,6 +16,7 @@ pub mod keys;
 pub mod layer;
 pub mod metadata;
 mod nearest;
+pub mod on_path;
 pub mod operator;
 mod pattern;
 pub mod profile;

@@ -40,9 +40,11 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Reads airflow.cfg where Airflow would find it, and the variables on top of it.
+    /// Reads airflow.cfg where Airflow would find it, and the variables on top of it. Both count more
+    /// than what is `proposed`.
     pub fn read(
         profile: Option<Profile>,
+        proposed: Layer,
         environment: Environment,
         commands: Commands,
     ) -> Result<Self> {
@@ -56,6 +58,7 @@ impl Operator {
             config,
         };
         operator.layers.extend(profile.map(Profile::defaults));
+        operator.layers.push(proposed);
         operator.check_flags(profile);
         let mut variables = Vec::new();
         let sections = [Some(COMMON_SECTION), profile.map(Profile::section)];

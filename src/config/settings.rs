@@ -58,6 +58,7 @@ pub struct Settings {
     /// Those of it whose values nobody is shown.
     pub private: BTreeSet<String>,
     pub init: bool,
+    pub random_pids: bool,
     pub interactive: bool,
     pub tty: bool,
     pub pass_fds: Vec<i32>,
@@ -165,6 +166,7 @@ impl Settings {
             environment: variables,
             private,
             init: switch(merged, "init")?,
+            random_pids: switch(merged, "random_pids")?,
             interactive: switch(merged, "interactive")?,
             tty: switch(merged, "tty")?,
             pass_fds: list(merged, "pass_fd", |text| {

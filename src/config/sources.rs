@@ -1,6 +1,6 @@
 //! Where settings come from, and in which order they count.
 //!
-//! Lowest first: defaults, the profile's defaults, `[docker_runtime]` of airflow.cfg with its
+//! Lowest first: defaults, the profile's defaults, what a caller of ours proposes, `[docker_runtime]` of airflow.cfg with its
 //! environment and label sections, the profile's section with its own, the volume file, variables of
 //! those sections (`AIRFLOW__SECTION__KEY`), the metadata file (within the ceilings), the command
 //! line. Everything below the metadata file is the operator's. The image hook's answer is above all.
@@ -23,6 +23,8 @@ pub struct Sources<'a> {
     pub profile: Option<Profile>,
     /// The DAG file whose metadata applies.
     pub dag_file: Option<&'a Path>,
+    /// What holds for this caller where the operator says nothing.
+    pub proposed: Layer,
     /// The command line.
     pub flags: Layer,
 }
@@ -56,7 +58,7 @@ impl Sources<'_> {
             });
         }
         let environment = Environment::of_this_process();
-        let operator = Operator::read(self.profile, environment, Commands::Run)?;
+        let operator = Operator::read(self.profile, self.proposed, environment, Commands::Run)?;
         let author = self.dag_file.map(metadata::read_beside).transpose()?;
         let author = author.unwrap_or_default();
         let Stacked {

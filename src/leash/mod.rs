@@ -19,6 +19,7 @@ mod owner;
 mod packet;
 mod peer;
 pub mod pidfd;
+pub mod pids;
 pub mod program;
 mod protocol;
 mod watch;

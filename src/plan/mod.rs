@@ -227,6 +227,7 @@ impl Plan {
     /// The same without our init: the payload is PID 1.
     pub fn without_init(mut self) -> Self {
         self.process.init = false;
+        self.process.random_pids = false;
         self.mounts
             .retain(|mount| mount.kind != MountKind::Run(RunFile::Inside));
         self

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::{app_armor, environment};
 use crate::config::Settings;
-use crate::config::values::{Ulimit, working_dir};
+use crate::config::values::{PidMode, Ulimit, working_dir};
 use crate::failure::{Failure, Result};
 use crate::image::Image;
 use crate::secret;
@@ -35,6 +35,8 @@ pub struct Process {
     pub group_add: Vec<NameOrId>,
     /// Started by our init, on the leash.
     pub init: bool,
+    /// The pids of its namespace begin at a random number.
+    pub random_pids: bool,
     /// Gets a terminal of its own.
     pub terminal: bool,
     /// Gets our stdin.
@@ -119,6 +121,7 @@ pub(super) fn plan(
         root_forbidden: settings.root_forbidden,
         group_add: settings.group_add.clone(),
         init: settings.init,
+        random_pids: settings.random_pids && settings.init && settings.pid_mode == PidMode::Private,
         terminal: settings.tty,
         interactive: settings.interactive,
         pass_fds: settings.pass_fds.clone(),

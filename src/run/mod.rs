@@ -47,7 +47,7 @@ use crate::cgroup::{Group, Usage};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
 use crate::image::Image;
-use crate::leash::{Leash, Listener, Payload};
+use crate::leash::{Leash, Listener, Payload, pids};
 use crate::plan::{MountKind, Plan};
 use crate::survey::{Descriptor, Survey};
 
@@ -143,6 +143,9 @@ async fn live(
             Step::Done(leash) => leash,
             Step::Ended(end) => return Ok(end),
         };
+        if process.random_pids {
+            randomise_pids(pid)?;
+        }
         output.copies = hand_over(job, &leash)?;
         Some(leash)
     } else {
@@ -184,6 +187,15 @@ async fn start_init(
         leash = listener.accept() => leash,
         end = task => Err(init_failed(&end)),
     }
+}
+
+/// Makes the payload's pid, which the init is about to give it, a random one.
+fn randomise_pids(init: u32) -> Result<()> {
+    pids::randomise(init).map_err(|why| {
+        Failure::host("cannot give the payload a random pid")
+            .because(why)
+            .hint("--random-pids=false (RANDOM_PIDS in airflow.cfg) does without; it takes Linux with CONFIG_CHECKPOINT_RESTORE and a /proc/sys that can be written")
+    })
 }
 
 /// Starts waiting before the task is started, so that its end cannot be missed.

@@ -4,6 +4,7 @@
 //! subpath of its own, and a ledger of everything in them, which must be the same after the test as
 //! before.
 
+mod airflow_name;
 mod bad_values;
 mod bundle;
 mod capabilities;

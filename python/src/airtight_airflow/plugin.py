@@ -21,14 +21,14 @@ class _Listener:
     def on_starting(self, component: object) -> None:
         """Installs what the flags ask for; a setting that cannot be honoured ends the component."""
         try:
-            install()
+            install(component)
         except Exception as error:
             # Airflow only logs an Exception of a listener and goes on: DAGs would run without their containers.
             raise SystemExit(f"airtight: {error}") from error
 
 
-def install() -> None:
-    """Installs the halves whose flag is on. May be called any number of times."""
+def install(component: object = None) -> None:
+    """Installs the halves whose flag is on, for a `component` that starts. May be called any number of times."""
     parsing = _flags.enabled(_flags.PARSING)
     tasks = _flags.enabled(_flags.TASKS)
     if not parsing and not tasks:
@@ -40,10 +40,16 @@ def install() -> None:
         from airtight_airflow import parsing_v2 as parsing_half
     if parsing:
         parsing_half.install()
-    if tasks and minor >= (3, 0):
+    if not tasks:
+        return
+    if minor >= (3, 0):
         from airtight_airflow import tasks_v3
 
         tasks_v3.install()
+    else:
+        from airtight_airflow import tasks_v2
+
+        tasks_v2.check(component)
 
 
 class AirtightPlugin(AirflowPlugin):

@@ -4,13 +4,32 @@
 //! In: how the run ended. Out: an exit code, or death by the payload's signal. 124 to 126 mean things of
 //! their own to Airflow's supervisor, so airtight's own failures are 121.
 
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
+use nix::unistd::getppid;
 use signal_hook::low_level::emulate_default_handler;
 
+use crate::failure::{Failure, Kind, Result};
 use crate::run::verdict::Cause;
 
 /// What the caller sees where airtight failed.
 pub const FAILED: u8 = 121;
+
+/// From now on, the death of whoever started us is ours, and so the payload's: nobody else would ever
+/// stop it.
+pub fn die_with_the_caller() -> Result<()> {
+    let what = || "cannot be tied to the caller";
+    let caller = getppid();
+    set_pdeathsig(Signal::SIGKILL).map_err(|why| Failure::host(what()).because(why))?;
+    // It may have died a moment ago.
+    if getppid() == caller {
+        Ok(())
+    } else {
+        let kind = Kind::Interrupted(libc::SIGKILL);
+        Err(Failure::new(kind, what()).because("it is gone"))
+    }
+}
 
 /// How airtight is to end.
 #[derive(Debug, PartialEq, Eq)]

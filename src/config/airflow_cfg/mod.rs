@@ -78,6 +78,24 @@ impl AirflowConfig {
         }
     }
 
+    /// The folder that a key names, which is `name` in Airflow's home where nobody says anything.
+    /// Airflow takes a relative one as relative to the working directory.
+    pub fn folder(&self, section: &str, key: &str, name: &str) -> Result<PathBuf> {
+        let value = self.get(section, key)?;
+        let path = value.map(|value| PathBuf::from(&*value.text));
+        let path = path.and_then(|path| std::path::absolute(path).ok());
+        match path {
+            Some(path) => Ok(path),
+            None => Ok(self.absolute_home()?.join(name)),
+        }
+    }
+
+    /// Airflow's home, absolute.
+    pub fn absolute_home(&self) -> Result<PathBuf> {
+        let home = Self::home(&self.environment)?;
+        Ok(std::path::absolute(&home).unwrap_or(home))
+    }
+
     /// The file where Airflow would look for it; without one, `environment` alone.
     pub fn found(environment: Environment) -> Result<Self> {
         match Self::find(&environment)? {

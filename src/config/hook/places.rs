@@ -38,20 +38,14 @@ pub(super) struct Candidate {
 impl Places {
     pub(super) fn of(config: &AirflowConfig) -> Result<Self> {
         let environment = config.environment();
-        let home = std::path::absolute(AirflowConfig::home(environment)?).unwrap_or_default();
-        let folder = |key: &str, name: &str| -> Result<PathBuf> {
-            let value = config.get("core", key)?;
-            let path = value.map(|value| PathBuf::from(&*value.text));
-            // Airflow takes it as relative to the working directory.
-            let path = path.and_then(|path| std::path::absolute(path).ok());
-            Ok(path.unwrap_or_else(|| home.join(name)))
-        };
-        let dags = folder("dags_folder", "dags")?;
+        let home = config.absolute_home()?;
+        let dags = config.folder("core", "dags_folder", "dags")?;
         let named = environment.get("PYTHONPATH").map(std::env::split_paths);
         let named: Vec<PathBuf> = named.into_iter().flatten().collect();
         // An empty or a relative one is the working directory, or below it.
         let named = named.into_iter().filter(|path| path.is_absolute());
-        let appended = [home.join("config"), folder("plugins_folder", "plugins")?];
+        let plugins = config.folder("core", "plugins_folder", "plugins")?;
+        let appended = [home.join("config"), plugins];
         let mut ignored = Vec::new();
         let mut outside = |path: &PathBuf| {
             let outside = !real(path).starts_with(real(&dags));

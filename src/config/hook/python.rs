@@ -7,10 +7,10 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::super::airflow_cfg::Environment;
+use super::super::on_path::{is_program, on_path};
 use super::super::words;
 use crate::failure::{Failure, Result};
 
@@ -45,22 +45,6 @@ fn named_by_variable(named: &OsStr, environment: &Environment) -> Option<PathBuf
     }
     let path = std::path::absolute(named).ok()?;
     is_program(&path).then_some(path)
-}
-
-/// All programs of this name, in the order of PATH.
-fn on_path<N: AsRef<OsStr>>(name: N, environment: &Environment) -> impl Iterator<Item = PathBuf> {
-    let directories = environment.get("PATH").map(std::env::split_paths);
-    directories
-        .into_iter()
-        .flatten()
-        .filter(|directory| directory.is_absolute())
-        .map(move |directory| directory.join(name.as_ref()))
-        .filter(|path| is_program(path))
-}
-
-fn is_program(path: &Path) -> bool {
-    let file = path.metadata().ok().filter(std::fs::Metadata::is_file);
-    file.is_some_and(|file| file.permissions().mode() & 0o111 != 0)
 }
 
 /// The Python that a script is run by; none for a program of another sort, such as our own binary
@@ -108,6 +92,7 @@ fn through_shell(line: &str, script: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     struct Place {
         dir: tempfile::TempDir,

@@ -54,7 +54,7 @@ impl Host {
 
     fn operator(&self, profile: Option<Profile>) -> Operator {
         let environment = self.variables.iter().cloned().collect();
-        Operator::read(profile, environment, Commands::Run).unwrap()
+        Operator::read(profile, Layer::default(), environment, Commands::Run).unwrap()
     }
 
     fn merged(&self, profile: Option<Profile>, flags: &Layer) -> Merged {
@@ -149,7 +149,7 @@ fn a_value_can_be_the_output_of_a_command() {
     let merged = host.merged(Some(Profile::TaskExecution), &Layer::default());
     assert_eq!(merged.one("image").unwrap().text, "busybox:9");
     let environment = host.variables.iter().cloned().collect();
-    let checked = Operator::read(None, environment, Commands::Skip).unwrap();
+    let checked = Operator::read(None, Layer::default(), environment, Commands::Skip).unwrap();
     assert!(merge(&checked.layers).one("image").is_none());
 }
 

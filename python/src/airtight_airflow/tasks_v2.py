@@ -1,0 +1,44 @@
+"""Airflow 2.10 and 2.11: tasks run in containers by `airtight` called as `airflow`; this sees to it that all do.
+
+In: a component that starts, Airflow's configuration, PATH. Out: nothing, or an error: with the flag on, an executor
+that forks its tasks or finds the real `airflow` first would run them without containers and say nothing. In a
+container the flags are off, so nothing here is called there. Must never change how a task is run.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+_FLAG = "[core] task_execution_runtime = docker"
+
+# Those that start tasks on the host on which the scheduler runs.
+_LOCAL_EXECUTORS = ("SequentialExecutor", "LocalExecutor")
+
+
+class TasksError(RuntimeError):
+    """Tasks would run without their containers."""
+
+
+def check(component: object) -> None:
+    """Refuses a task that runs here, outside of a container, and settings that would lead to that."""
+    from airflow.cli.commands.task_command import TaskCommandMarker
+    from airflow.configuration import conf
+
+    first = shutil.which("airflow")
+    if isinstance(component, TaskCommandMarker):
+        raise TasksError(
+            f"this task was to run in a container ({_FLAG}); it must be started as `airflow tasks run`"
+            f" --local with airtight's airflow first on PATH, where {first} is"
+        )
+    if not conf.getboolean("core", "execute_tasks_new_python_interpreter", fallback=False):
+        raise TasksError(f"{_FLAG} needs [core] execute_tasks_new_python_interpreter = True with Airflow 2")
+    if conf.get("core", "executor") in _LOCAL_EXECUTORS and not _is_airtight(first):
+        raise TasksError(f"{_FLAG} needs airtight's airflow first on PATH, and {first} is there")
+
+
+def _is_airtight(path: str | None) -> bool:
+    """The real one is a script; airtight is a program for this machine."""
+    if path is None:
+        return False
+    with open(path, "rb") as program:
+        return program.read(4) == b"\x7fELF"
