@@ -10,6 +10,7 @@ SHELL := /bin/sh
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 IMAGES := $(CURDIR)/.cache/images
+AIRFLOW_IMAGES := $(CURDIR)/.cache/airflow-images
 # Arguments of the program behind a target: make test ARGS='--test e2e', make bench ARGS='-n 100'
 ARGS ?=
 # make test KEEP_LOGS=1 leaves containerd's log under .cache/logs/
@@ -17,7 +18,7 @@ WITH_CONTAINERD := scripts/with-containerd $(if $(KEEP_LOGS),--keep-logs)
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 28
 
 # `exec`, so that a signal to make reaches the script that cleans up.
 .PHONY: demo
@@ -58,6 +59,15 @@ deps: ## install what is missing, from Debian's packages
 .PHONY: images
 images: deps ## make the images for tests, demo and bench
 	@scripts/make-test-images $(IMAGES)
+
+.PHONY: airflow-images
+airflow-images: ## make the images with Airflow, from Debian's and PyPI's packages
+	@scripts/install-deps mmdebstrap
+	@scripts/make-airflow-images $(AIRFLOW_IMAGES)
+
+.PHONY: test-airflow-images
+test-airflow-images: build airflow-images ## test that the images with Airflow are what their names say
+	@exec $(WITH_CONTAINERD) env AIRTIGHT=$(TARGET)/debug/airtight scripts/test-airflow-images $(AIRFLOW_IMAGES)
 
 .PHONY: clean
 clean: ## remove build results, images and logs
