@@ -2,8 +2,8 @@
 
 In: `ActivitySubprocess.start`, which forks a child for a task. Out: the same child, become `airtight run` with the
 image's own task runner inside (`inside/task_v3.py`). Heartbeats, the token, log files, XComs, variables and connections
-are the supervisor's affair as ever; the task asks it over descriptor 0. Must never give a container a network, a token,
-a database or a key: none of them is needed there.
+are the supervisor's affair as ever; the task asks it over descriptor 0. Must never give a container a token, a database or a key: none of them is needed there. Nor is a
+network, so it has none unless the settings say otherwise (NETWORK_MODE).
 
 Two ways lead here. `install` replaces the default target, for executors whose processes descend from a component that
 loads plugins (LocalExecutor). `AirtightCoordinator`, from 3.3 on, is named in `[sdk] coordinators` and
@@ -79,7 +79,6 @@ def target(what: Any, dag_rel_path: str, bundle_info: Any) -> Target:
         read_only=list(dict.fromkeys([path, *code])),
         variables=list(variables),
         labels=_labels(what),
-        flags=["--network", "none"],
     )
     return _TaskTarget(run, variables, dict(os.environ), bundle_info.name, bundle_info.version)
 
