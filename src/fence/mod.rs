@@ -8,6 +8,7 @@
 mod path;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
@@ -78,7 +79,9 @@ impl Fence {
     /// exists, as on the machine of an author's CI, their names are compared; [`hold`](Self::hold) will
     /// not do with that.
     pub fn look(&self, path: &Path) -> Result<(), Refusal> {
-        let guarded = Guarded::places(&[]);
+        // Once for a thousand files of a check.
+        static GUARDED_NOW: OnceLock<Guarded> = OnceLock::new();
+        let guarded = GUARDED_NOW.get_or_init(|| Guarded::places(&[]));
         let way = follow(path)?;
         if let Way::Missing(..) = &way {
             let real = way.real();
@@ -89,7 +92,7 @@ impl Fence {
                 return guarded.check_path(&real);
             }
         }
-        self.judge(&way, &guarded)
+        self.judge(&way, guarded)
     }
 
     /// Holds what `path` leads to; `spared` is guarded beside what always is.
