@@ -43,6 +43,11 @@ bench: deps images ## time airtight beside ctr and runc, and the merging of 1,00
 	@scripts/bench-config --airtight $(TARGET)/release/airtight
 	@exec $(WITH_CONTAINERD) scripts/bench --airtight $(TARGET)/release/airtight --images $(IMAGES) $(ARGS)
 
+# Not part of CI: it runs for as long as one lets it. make fuzz ARGS='3600 metadata'
+.PHONY: fuzz
+fuzz: deps ## look for files that break a reader of configuration, ten minutes for each
+	@exec scripts/fuzz $(ARGS)
+
 .PHONY: build
 build: deps ## build airtight, unoptimised
 	@cargo build --locked --workspace

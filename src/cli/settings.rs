@@ -11,7 +11,7 @@ use super::Globals;
 use super::usage::argument_not_utf8;
 use crate::airflow::crossing::Crossing;
 use crate::config::airflow_cfg::{AirflowConfig, Environment};
-use crate::config::settings::Surroundings;
+use crate::config::settings::{EnvFiles, Surroundings};
 use crate::config::values::truth;
 use crate::config::{
     Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys, with_any_image,
@@ -171,6 +171,7 @@ pub fn read_from(
         socket: address.strip_prefix("unix://").unwrap_or(&address).into(),
         root_forbidden: collected.root_forbidden,
         fences: collected.fences,
+        env_files: EnvFiles::Read,
     };
     let settings = match image {
         Image::Needed => Settings::parse(&collected.merged, words, &around)?,

@@ -1,7 +1,7 @@
 //! What is wrong with airflow.cfg and with metadata files, all of it at once, and without a run.
 //!
-//! In: DAG files. Out: [`Finding`]s, each with its place. It runs no command and no hook: the files may
-//! be somebody's proposal.
+//! In: DAG files. Out: [`Finding`]s, each with its place. It runs no command and no hook, and opens no
+//! file of variables: the files may be somebody's proposal.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::layer::{Layer, Merged, merge};
 use super::metadata;
 use super::operator::{Commands, Operator};
 use super::profile::Profile;
-use super::settings::{Settings, Surroundings};
+use super::settings::{EnvFiles, Settings, Surroundings};
 use super::sources::stack;
 use super::yaml::Body;
 use crate::containerd::DEFAULT_ADDRESS;
@@ -158,6 +158,7 @@ fn judge(operator: &Operator, author: &Body) -> (Vec<Failure>, Vec<Failure>) {
 fn parse(merged: &Merged) -> Result<()> {
     let around = Surroundings {
         socket: DEFAULT_ADDRESS.into(),
+        env_files: EnvFiles::Skip,
         ..Surroundings::default()
     };
     Settings::parse(&with_any_image(merged), Vec::new(), &around).map(drop)

@@ -12,7 +12,7 @@ pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> O
     let (typing_errors, word) = known
         .into_iter()
         .filter(|word| is_near(word, word.len().abs_diff(length)))
-        .map(|word| (strsim::damerau_levenshtein(unknown, word), word))
+        .map(|word| (strsim::osa_distance(unknown, word), word))
         .min()?;
     is_near(&word, typing_errors).then_some(word)
 }

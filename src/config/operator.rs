@@ -120,7 +120,10 @@ impl Operator {
                 Commands::Skip => self.config.get(section, key.name),
             };
             match value {
-                Ok(Some(value)) => said.say(key, texts(key, &value), &value),
+                Ok(Some(value)) => match texts(key, &value) {
+                    Ok(texts) => said.say(key, texts, &value),
+                    Err(problem) => self.problems.push(problem),
+                },
                 Ok(None) => {}
                 Err(problem) => self.problems.push(problem),
             }
@@ -181,19 +184,18 @@ fn key_of(name: &str) -> Option<&'static Key> {
 }
 
 /// An empty value says nothing, as AIP-46's own example has them.
-fn texts(key: &Key, value: &Value) -> Vec<String> {
+fn texts(key: &Key, value: &Value) -> Result<Vec<String>> {
     if key.shape == Shape::Switch
         && let Ok(on) = value.boolean()
     {
-        return vec![on.to_string()];
+        return Ok(vec![on.to_string()]);
     }
-    let separator = match key.shape {
-        Shape::List => key.separator,
-        Shape::Switch | Shape::Text => '\0',
+    let separators: &[char] = match key.shape {
+        Shape::List => &[key.separator],
+        Shape::Switch | Shape::Text => &[],
     };
-    let parts = value.text.split(separator).map(str::trim);
-    let parts = parts.filter(|part| !part.is_empty());
-    parts.map(str::to_owned).collect()
+    let parts = value.parts(separators)?.into_iter();
+    Ok(parts.map(str::to_owned).collect())
 }
 
 fn unknown(value: &Value) -> Failure {

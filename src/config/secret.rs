@@ -20,7 +20,11 @@ pub fn masked(item: &Item) -> String {
 
 /// The same in quotes, or the beginning of it.
 pub(super) fn quoted(item: &Item) -> String {
-    let text = masked(item);
+    beginning(&masked(item))
+}
+
+/// A text in quotes, or as much of it as a message repeats.
+pub(super) fn beginning(text: &str) -> String {
     match text.char_indices().nth(QUOTED) {
         Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
         None => format!("{text:?}"),

@@ -132,6 +132,18 @@ pub struct Surroundings {
     pub root_forbidden: bool,
     /// Where the host paths of a metadata file must lead.
     pub fences: Fences,
+    /// Whether files of variables are opened.
+    pub env_files: EnvFiles,
+}
+
+/// What happens to files of variables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EnvFiles {
+    /// They are read, for a run.
+    #[default]
+    Read,
+    /// They are left alone: a check may be of somebody's proposal, and on another host.
+    Skip,
 }
 
 impl Settings {

@@ -231,6 +231,16 @@ fn check_runs_no_command_of_airflow_cfg() {
 }
 
 #[test]
+fn check_opens_no_file_of_variables() {
+    let (host, dag) = set_up(
+        "[docker_runtime_ceilings]\nALLOWED_KEYS = env_file\n",
+        "docker_runtime: {env_file: [/nosuch, /dev/zero]}\n",
+    );
+    let output = host.airtight(&["config", "check", &dag]);
+    assert_eq!((output.code, output.stdout.as_str()), (0, ""), "{output:?}");
+}
+
+#[test]
 fn a_ceiling_with_a_mistake_in_its_name_stops_everything() {
     let (host, dag) = set_up("[docker_runtime_ceilings]\nMAX_MEMROY = 1g\n", "");
     let output = host.airtight(&["config", "show", "--dag-file", &dag, "--image", "a"]);

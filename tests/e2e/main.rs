@@ -20,6 +20,7 @@ mod first;
 mod habits;
 mod help;
 mod hook;
+mod hostile_files;
 mod identity;
 mod image_verbs;
 mod images;

@@ -31,7 +31,7 @@ type Settings = Vec<(String, Vec<(String, String, String)>)>;
 
 /// `None` where any part of it is refused.
 fn read_config(text: &str) -> Option<Settings> {
-    let variables = [("A", "$B"), ("B", "b"), ("C", "$C$C"), ("HOME", "/home")];
+    let variables = [("A", "$B"), ("B", "b"), ("C", "$A$C"), ("HOME", "/home")];
     let environment: Environment = variables.into_iter().collect();
     let config = AirflowConfig::parse(text, "a.cfg".into(), environment).ok()?;
     let mut all = Some(Vec::new());
@@ -149,10 +149,11 @@ fn written(said: &[Said]) -> String {
             .iter()
             .map(|said| match said {
                 Said::Clear(_) => "~".to_owned(),
-                Said::Remove(item) => format!("{}: ~", quoted(&item.text)),
+                // A key without the question mark has at most 1024 characters (YAML 1.2, 7.4.2).
+                Said::Remove(item) => format!("? {} : ~", quoted(&item.text)),
                 Said::Value(item) if is_mapping => {
                     let (name, value) = item.text.split_once('=').expect("NAME=VALUE");
-                    format!("{}: {}", quoted(name), quoted(value))
+                    format!("? {} : {}", quoted(name), quoted(value))
                 }
                 Said::Value(item) => quoted(&item.text),
             })

@@ -112,7 +112,8 @@ fn expand_variables(text: &str, environment: &Environment) -> Result<String, Bro
             replaced = true;
         } else {
             expanded.push('$');
-            expanded.push_str(after.strip_suffix(behind).unwrap_or(after));
+            let end = after.len() - behind.len();
+            expanded.push_str(after.get(..end).unwrap_or_default());
         }
         rest = behind;
         if replaced && expanded.len() > MAX_EXPANDED {

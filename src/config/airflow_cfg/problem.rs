@@ -29,7 +29,7 @@ pub(super) enum Problem {
     NoDelimiter,
     #[error("a setting without a name")]
     NoKey,
-    #[error("more than {limit} sections and settings")]
+    #[error("more than {limit} sections, settings and further lines of settings")]
     TooMany { limit: usize },
 }
 

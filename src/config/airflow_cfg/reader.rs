@@ -11,8 +11,9 @@ use super::document::{DEFAULT, Document, Setting};
 use super::problem::{Misread, Problem};
 use super::python;
 
-/// Airflow's own file has 360; the limit keeps the memory for a hostile one small.
-const MAX_ITEMS: usize = 10_000;
+/// Sections, settings, and the further lines of settings, which may be values of their own. Airflow's
+/// own file has 360; with the limit a hostile one costs neither memory nor a second.
+const MAX_ITEMS: usize = 5000;
 
 /// Reads the text of a file, which may end its lines in any way.
 pub(super) fn parse(text: &str) -> Result<Document, Misread> {
@@ -62,10 +63,12 @@ impl Reader {
             return Ok(());
         }
         let indent = line.chars().take_while(|c| python::is_space(*c)).count();
-        if let Some(setting) = self.setting.as_mut().filter(|_| indent > self.indent) {
+        if indent > self.indent
+            && let Some(setting) = &mut self.setting
+        {
             setting.value.push('\n');
             setting.value.push_str(text);
-            return Ok(());
+            return self.count_item();
         }
         self.indent = indent;
         if let Some(name) = header(text) {
@@ -221,6 +224,11 @@ mod tests {
         (0..MAX_ITEMS).for_each(|n| text.push_str(&format!("k{n}=\n")));
         assert_eq!(
             parse(&text).unwrap_err(),
+            (MAX_ITEMS + 1, Problem::TooMany { limit: MAX_ITEMS })
+        );
+        let lines = format!("[s]\nk =\n{}", " x\n".repeat(MAX_ITEMS));
+        assert_eq!(
+            parse(&lines).unwrap_err(),
             (MAX_ITEMS + 1, Problem::TooMany { limit: MAX_ITEMS })
         );
     }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::super::secret::beginning;
 use super::python;
 use crate::failure::{Failure, Place, Result};
 
@@ -103,7 +104,23 @@ impl fmt::Display for Value {
     }
 }
 
+/// A value with more parts than this is no list for people, and each part costs a value of its own.
+const MAX_PARTS: usize = 2000;
+
 impl Value {
+    /// The parts between `separators` that are not empty, without white space around them.
+    pub fn parts(&self, separators: &[char]) -> Result<Vec<&str>> {
+        let parts = self.text.split(separators).map(str::trim);
+        let parts: Vec<_> = parts
+            .filter(|part| !part.is_empty())
+            .take(MAX_PARTS + 1)
+            .collect();
+        match parts.len() > MAX_PARTS {
+            true => Err(self.failure(format!("{self} names more than {MAX_PARTS} things"))),
+            false => Ok(parts),
+        }
+    }
+
     /// As `conf.getboolean`: `t`, `true`, `1`, `f`, `false`, `0` in any case, and what follows a
     /// `#` is ignored. Not `yes` or `on`, which Airflow refuses.
     pub fn boolean(&self) -> Result<bool> {
@@ -120,8 +137,11 @@ impl Value {
 
     /// A failure that says which value cannot be, and why.
     pub fn refuse(&self, why: &str) -> Failure {
-        self.failure(format!("invalid value {:?} for {self}", self.text))
-            .because(why)
+        self.failure(format!(
+            "invalid value {} for {self}",
+            beginning(&self.text)
+        ))
+        .because(why)
     }
 
     /// A failure in other words, at the place of this value.
@@ -159,6 +179,18 @@ mod tests {
     fn a_refusal_names_value_key_file_and_line() {
         let expected = "a.cfg:7: invalid value \"yes\" for [docker_runtime] stop_timeout: expected true or false, as t, true, 1, f, false or 0";
         assert_eq!(value("yes").boolean().unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn a_list_has_parts_and_not_too_many() {
+        let listed = value(" a b ,,\nc\n");
+        assert_eq!(listed.parts(&[',', '\n']).unwrap(), ["a b", "c"]);
+        assert_eq!(listed.parts(&[]).unwrap(), ["a b ,,\nc"]);
+        assert!(value(&"a,".repeat(MAX_PARTS)).parts(&[',']).is_ok());
+        let long = value(&"a,".repeat(MAX_PARTS + 1));
+        let why = long.parts(&[',']);
+        let expected = "a.cfg:7: [docker_runtime] stop_timeout names more than 2000 things";
+        assert_eq!(why.unwrap_err().to_string(), expected);
     }
 
     #[test]

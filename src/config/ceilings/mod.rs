@@ -59,25 +59,19 @@ impl Ceilings {
         }
         for (name, value) in config.section(SECTION) {
             let value = value?;
-            let list = || {
-                value
-                    .text
-                    .split([',', '\n'])
-                    .map(str::trim)
-                    .filter(|part| !part.is_empty())
-            };
+            let list = || Ok::<_, Failure>(value.parts(&[',', '\n'])?.into_iter());
             match name.as_str() {
                 "allowed_keys" => {
-                    ceilings.keys = list().map(str::to_lowercase).collect();
+                    ceilings.keys = list()?.map(str::to_lowercase).collect();
                     let is_unknown = |name: &&String| super::keys::find(name).is_none();
                     if let Some(name) = ceilings.keys.iter().find(is_unknown) {
                         return Err(unknown_key(&value, name));
                     }
                 }
-                "allowed_images" => ceilings.images = list().map(str::to_owned).collect(),
+                "allowed_images" => ceilings.images = list()?.map(str::to_owned).collect(),
                 "allowed_volume_prefixes" => {
                     ceilings.host_paths =
-                        HostPaths::below(list()).map_err(|why| value.refuse(&why))?;
+                        HostPaths::below(list()?).map_err(|why| value.refuse(&why))?;
                 }
                 other => match other.strip_prefix("max_").and_then(super::keys::find) {
                     Some(key) if key.author == Author::Maximum => {

@@ -7,7 +7,7 @@ use super::super::layer::{Item, Merged};
 use super::super::secret::PRIVATE;
 use super::super::values::Variable;
 use super::super::{env_file, pattern};
-use super::{Surroundings, read};
+use super::{EnvFiles, Surroundings, read};
 use crate::failure::Result;
 
 /// The keys, in the order in which they count where one layer has several: files before single
@@ -39,6 +39,7 @@ pub(super) fn environment(merged: &Merged, around: &Surroundings) -> Result<Envi
                     variables.insert(name.clone(), ours(around, item, name)?);
                 }
             }
+            "env_file" if around.env_files == EnvFiles::Skip => {}
             "env_file" => {
                 for Variable { name, value } in env_file::read(item)? {
                     let value = match value {

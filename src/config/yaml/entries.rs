@@ -9,6 +9,7 @@ use serde::de::{
 use serde_saphyr::{Location, Spanned};
 
 use super::super::keys::{self, Key, Merge, NAMES, Shape};
+use super::super::secret::beginning;
 use crate::secret;
 
 /// A metadata file: everything below `docker_runtime:`, and keys that are unknown in either place.
@@ -200,8 +201,8 @@ impl<'de> Deserialize<'de> for List {
                 while let Some(name) = map.next_key::<String>()? {
                     if name.is_empty() || name.contains(['=', '\0']) {
                         return Err(A::Error::custom(format!(
-                            "invalid name {:?}: a name must not be empty or contain '='",
-                            secret::hidden(&name)
+                            "invalid name {}: a name must not be empty or contain '='",
+                            beginning(&secret::hidden(&name))
                         )));
                     }
                     let value = map.next_value::<Spanned<Option<String>>>()?;

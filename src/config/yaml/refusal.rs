@@ -57,6 +57,7 @@ fn words(error: &Error) -> Failure {
             let kind = kind.trim_end();
             Failure::usage(format!("{expected} is needed here, not {kind}"))
         }
+        Error::AliasError { error, .. } => words(error),
         Error::Budget { breach, .. } => {
             Failure::usage("the file is too complex").because(limits::words(breach))
         }
