@@ -114,7 +114,7 @@ impl Findings {
         for warning in operator.warnings.drain(..) {
             self.add(Severity::Warning, warning);
         }
-        self.errors(operator.problems.drain(..).collect::<Vec<_>>());
+        self.errors(std::mem::take(&mut operator.problems));
         self.errors(judge(operator, &Body::default()).1);
     }
 

@@ -188,6 +188,7 @@ impl Layer {
 /// the number of the layer each came from.
 #[derive(Debug, Clone, Default)]
 pub struct Merged {
+    layers: usize,
     values: BTreeMap<&'static str, Vec<(usize, Item)>>,
     /// What nobody wrote: it counts again when all that somebody wrote is cleared.
     unwritten: BTreeMap<&'static str, (usize, Item)>,
@@ -196,14 +197,20 @@ pub struct Merged {
 /// Merges `layers`, lowest first.
 pub fn merge<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Merged {
     let mut merged = Merged::default();
-    for (number, layer) in layers.into_iter().enumerate() {
-        merged.give_way_to(layer);
-        merged.add(number, layer);
+    for layer in layers {
+        merged.put(layer);
     }
     merged
 }
 
 impl Merged {
+    /// Puts `layer` on top.
+    pub fn put(&mut self, layer: &Layer) {
+        self.give_way_to(layer);
+        self.add(self.layers, layer);
+        self.layers += 1;
+    }
+
     /// Drops what a higher `layer` replaces, clears or removes.
     fn give_way_to(&mut self, layer: &Layer) {
         let mut cleared = BTreeSet::new();

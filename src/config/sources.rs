@@ -91,22 +91,21 @@ pub(super) fn stack(operator: &Operator, author: &Body, flags: &Layer) -> Stacke
     let ceilings = &operator.ceilings;
     let below = merge(&operator.layers);
     let mut refusals = ceilings.refusals(&author.layer, &below);
-    let with_author = merge(operator.layers.iter().chain([&author.layer]));
+    let root_forbidden = !author.layer.said().is_empty() && ceilings.forbid_root(&below);
+    let mut merged = below;
+    merged.put(&author.layer);
     if author.layer.names_image() {
-        refusals.extend(ceilings.check_image(&with_author).err());
+        refusals.extend(ceilings.check_image(&merged).err());
     }
-    let said = merge(operator.layers.iter().chain([&author.layer, flags]));
-    let maxima = ceilings.in_place_of_nothing(&said);
+    merged.put(flags);
+    // They name only what nobody has named, so it does not matter that they are on top.
+    let maxima = ceilings.in_place_of_nothing(&merged);
+    merged.put(&maxima);
     Stacked {
         collected: Collected {
-            merged: merge(
-                operator
-                    .layers
-                    .iter()
-                    .chain([&author.layer, &maxima, flags]),
-            ),
+            merged,
             warnings: Vec::new(),
-            root_forbidden: !author.layer.said().is_empty() && ceilings.forbid_root(&below),
+            root_forbidden,
             fences: ceilings.fences(&author.layer),
             flag_off: operator.flag_off,
         },
