@@ -14,6 +14,7 @@ use serde_json::json;
 use self::as_payload::End;
 use super::settings::Read;
 use super::{Globals, out, settings};
+use crate::config::Answers;
 use crate::containerd::{self, Client};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
@@ -136,7 +137,7 @@ fn read_again(matches: &ArgMatches, number: i32, globals: &Globals) -> Result<Re
     let what = || "cannot hear the keeper of DAG files";
     let slip = Slip::read(inherited::take(number).or_fail(Kind::Usage, what)?)?;
     // It could read them, so somebody has changed them.
-    let mut read = settings::read_with(matches, &slip.variables, globals)
+    let mut read = settings::read_with(matches, &slip.variables, Answers::default(), globals)
         .map_err(|failure| Failure::new(Kind::Changed, CHANGED).because(failure))?;
     read.expected = Some(slip.key);
     Ok(read)

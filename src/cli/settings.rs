@@ -15,7 +15,7 @@ use crate::config::airflow_cfg::{AirflowConfig, Environment};
 use crate::config::settings::{EnvFiles, Surroundings};
 use crate::config::values::truth;
 use crate::config::{
-    Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys, with_any_image,
+    Answers, Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys, with_any_image,
 };
 use crate::failure::{Failure, Result};
 use crate::image::digest::Digest;
@@ -159,13 +159,16 @@ pub fn read(matches: &ArgMatches, globals: &Globals, image: Image) -> Result<Rea
     read_from(sources, words, globals, image)
 }
 
-/// The same with variables whose values are on no command line.
+/// The same with variables whose values are on no command line, and answers of the image hook that are
+/// known already.
 pub fn read_with(
     matches: &ArgMatches,
     variables: &BTreeMap<String, String>,
+    answers: Answers,
     globals: &Globals,
 ) -> Result<Read> {
     let (mut sources, words) = sources(matches)?;
+    sources.answers = answers;
     let key = keys::find("environments");
     for (name, value) in variables {
         if name.contains('=') {
@@ -239,6 +242,7 @@ fn sources(matches: &ArgMatches) -> Result<(Sources<'_>, Vec<String>)> {
         dag_file: dag_file.map(PathBuf::as_path),
         proposed: crossing.proposed,
         flags: crossing.fixed,
+        answers: Answers::default(),
     };
     Ok((sources, words))
 }

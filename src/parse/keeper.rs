@@ -323,7 +323,6 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
 
     /// The program says that a job's process is gone.
     fn ended(&mut self, number: Number, id: JobNumber, end: End) {
-        let late = |job: &Job| End::Timeout(job.order.timeout.unwrap_or_default().as_secs());
         let end = match self.jobs.get(&id).map(|job| (job, job.place)) {
             Some((_, Place::Sent { number: own, .. })) if own == number => end,
             Some((
@@ -332,7 +331,7 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
                     number: own, why, ..
                 },
             )) if own == number => match why {
-                Killed::Late => late(job),
+                Killed::Late => job.order.late(),
                 Killed::GivenUp => end,
             },
             // It speaks of what it does not have.
@@ -377,7 +376,9 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
                 )),
                 Place::Dying {
                     why: Killed::Late, ..
-                } => End::Timeout(job.order.timeout.unwrap_or_default().as_secs()),
+                } => {
+                    End::Timeout(job.order.timeout.unwrap_or_default().as_secs_f64().ceil() as u64)
+                }
                 _ => End::failed(in_the_middle(jobs.len(), death)),
             };
             self.answer(*id, &end);

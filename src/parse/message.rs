@@ -72,6 +72,12 @@ impl Order {
     pub fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
+
+    /// How it ends when its time is up.
+    pub fn late(&self) -> End {
+        let limit = self.timeout.unwrap_or_default();
+        End::Timeout(limit.as_secs() + u64::from(limit.subsec_nanos() > 0))
+    }
 }
 
 /// How a file's process ended: the last word on it.

@@ -8,6 +8,7 @@ use crate::cli::interrupt::interrupted;
 use crate::cli::run::{self, as_payload};
 use crate::cli::settings::{self, Read};
 use crate::cli::{out, usage};
+use crate::config::Answers;
 use crate::containerd;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::image;
@@ -37,6 +38,7 @@ pub async fn serve(number: i32, globals: &Globals, limits: Limits) -> Result<Exi
 pub struct Settings {
     globals: Arc<Globals>,
     words: Arc<Vec<String>>,
+    answers: Answers,
 }
 
 impl Settings {
@@ -45,6 +47,7 @@ impl Settings {
         Ok(Self {
             words: Arc::new(globals.words()?),
             globals: Arc::new(globals.clone()),
+            answers: Answers::remembered(),
         })
     }
 
@@ -53,7 +56,12 @@ impl Settings {
         let mut command = run::command().no_binary_name(true);
         let arguments = words.iter().skip(1);
         match command.try_get_matches_from_mut(arguments) {
-            Ok(matches) => settings::read_with(&matches, &order.variables, &self.globals),
+            Ok(matches) => settings::read_with(
+                &matches,
+                &order.variables,
+                self.answers.clone(),
+                &self.globals,
+            ),
             Err(error) => match usage::refusal(&error, &mut command, &[]) {
                 usage::Refusal::Wrong(failure) => Err(failure),
                 usage::Refusal::Asked | usage::Refusal::NoVerb(_) => {

@@ -27,7 +27,7 @@ def fork(number, word, descriptors):
         if word == "name":
             os.write(descriptors[0], os.uname().nodename.encode())
         elif word == "variable":
-            os.write(descriptors[0], os.environ["WORD"].encode())
+            os.write(descriptors[0], os.environ.get("WORD", "").encode())
         elif word == "forever":
             os.write(descriptors[0], b"begun")
             time.sleep(100000)
@@ -79,8 +79,8 @@ woken, waker = os.pipe()
 os.set_blocking(waker, False)
 signal.set_wakeup_fd(waker)
 signal.signal(signal.SIGCHLD, lambda *_: None)
-if os.environ.get("STUCK"):
-    time.sleep(100000)
+if os.environ.get("WORD") == "unfit":
+    sys.exit("unfit for this")
 say(ready=True)
 while True:
     ready, _, _ = select.select([keeper, woken], [], [])

@@ -72,11 +72,6 @@ impl Keeper {
         }
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> i32 {
-        self.run.as_ref().unwrap().pid()
-    }
-
     /// A DAG file with this metadata.
     pub fn file(&self, name: &str, metadata: &str) -> PathBuf {
         let file = self.dags.join(name);
