@@ -45,16 +45,19 @@ _forks.serve(int(sys.argv[1]), load)
 
 # Leaves a process behind that has left its session, ignores what can be ignored, and holds the job's output open.
 DAEMON = """
+there, ready = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         os.write(1, b"daemon")
+        os.write(ready, b".")
         while True:
             signal.pause()
     os._exit(0)
 os.wait()
+os.read(there, 1)
 """
 
 
