@@ -140,10 +140,11 @@ def _contain(keeper: _parsers.Keeper, file_path: str, asked: bytes, log: IO[str]
 def _read(pipe: int, poll: select.poll) -> bytes:
     """What there is to be read at once, up to a piece: whoever writes may never stop."""
     piece = b""
-    with contextlib.suppress(BlockingIOError):
+    # The end of it is heard of once.
+    with contextlib.suppress(BlockingIOError, KeyError):
         piece = os.read(pipe, _PIECE_BYTES)
         if not piece:
-            poll.register(pipe, 0)
+            poll.unregister(pipe)
     return piece
 
 

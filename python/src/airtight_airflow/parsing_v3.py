@@ -2,8 +2,8 @@
 
 In: `DagFileProcessorProcess.start`, which forks a child for a file. Out: the same child, which gives its descriptors to
 a process in a warm container (`_parsers.py`, `inside/parsers_v3.py`) and ends as that one ends; requests, results and
-log lines go over the descriptors that the manager made. Nothing else of the manager changes: its time limit and SIGKILL of
-the child reach the container, since the child's end is the process's end. Where there was no container (the image is
+log lines go over the descriptors that the manager made. Nothing else of the manager changes: its time limit and SIGKILL
+of the child reach the container, since the child's end is the process's end. Where there was no container (the image is
 missing, a setting is refused), that is an import error of the file, which people look at. Must never pull an image: a
 pull would count against the file's time limit.
 """

@@ -55,11 +55,11 @@ def load() -> _forks.Parser:
             f"{config} cannot be read by user {os.getuid()} in the container: give it to the user's group"
         )
 
-    # Settings import this when they let go of the database, and it is slow.
-    import airflow.www.extensions.init_session
+    # The last of these is what Airflow's settings import when they let go of the database.
     from airflow import settings
     from airflow.callbacks import callback_requests
     from airflow.dag_processing.processor import DagFileProcessorProcess
+    from airflow.www.extensions import init_session  # noqa: F401
 
     def let_go_of_the_database() -> None:
         if settings.Session is not None:

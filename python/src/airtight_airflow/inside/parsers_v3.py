@@ -1,8 +1,8 @@
 """Parses DAG files with the image's own Airflow 3, each in a fork: `parsers_v3.py SOCKET HOST_MINOR [CODE_DIRECTORY…]`.
 
-In: on SOCKET jobs `{"file": PATH}` (`_forks.py`), with descriptors 0, a socket to the DAG processor's manager on the
-host (which file, answers to requests), 1, 2, and 3 for JSON log lines. Out: the parsing result on descriptor 0. Must never
-write to it otherwise, nor answer a manager that is older than the image: it asks less than is needed and may not
+In: on SOCKET jobs `{"file": PATH}` (`_forks.py`) with descriptors 0, a socket to the DAG processor's manager on the
+host (which file, answers to requests), 1, 2, and 3 for JSON log lines. Out: the parsing result on descriptor 0. Must
+never write to it otherwise, nor answer a manager that is older than the image: it asks less than is needed and may not
 understand the result.
 """
 
