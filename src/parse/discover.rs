@@ -243,13 +243,19 @@ mod tests {
             ("d.zip", "PK\x03\x04"),
             ("__pycache__/a.pyc", DAG),
         ]);
-        assert_eq!(folder.found("", Syntax::Glob), ["a.py", "d.zip", "deep/er/b.py"]);
+        assert_eq!(
+            folder.found("", Syntax::Glob),
+            ["a.py", "d.zip", "deep/er/b.py"]
+        );
     }
 
     #[test]
     fn what_airflowignore_says_in_glob_syntax_does_not_count() {
         let folder = Folder::with(&[
-            (".airflowignore", "# all of these\nold_*  # once\n/x/y.py\nteam/\n!old_but_good.py\n"),
+            (
+                ".airflowignore",
+                "# all of these\nold_*  # once\n/x/y.py\nteam/\n!old_but_good.py\n",
+            ),
             ("old_a.py", DAG),
             ("old_but_good.py", DAG),
             ("x/y.py", DAG),

@@ -80,10 +80,8 @@ impl State {
         private_dir()
             .create(&path)
             .map_err(|why| match why.kind() {
-                ErrorKind::AlreadyExists => {
-                    Failure::usage(format!("the name {id} is in use"))
-                        .hint("choose another --name, or wait for that run to end")
-                }
+                ErrorKind::AlreadyExists => Failure::usage(format!("the name {id} is in use"))
+                    .hint("choose another --name, or wait for that run to end"),
                 _ => Failure::host(format!("cannot make {}", path.display())).because(why),
             })?;
         let made = open_lock(&path)

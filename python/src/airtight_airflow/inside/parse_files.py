@@ -44,6 +44,8 @@ def load(code_directories: list[str]) -> _forks.Parser:
 
     def run(job: dict[str, Any]) -> int:
         began = time.monotonic()
+        # What a file printed last is shown where its process is killed.
+        sys.stdout.reconfigure(line_buffering=True)
         bag = bag_of(job["file"], job["bundle"])
         errors = dict(bag.import_errors)
         dags = []
