@@ -87,7 +87,11 @@ impl Reader for Settings {
             .or_fail(Kind::Host, || "cannot read the settings")??;
         let (client, connection) = self.globals.connect_to(read.address)?;
         containerd::reach(&connection.address).await?;
-        let image = image::find(&client, &read.settings.image).await?;
+        let image = image::find(&client, &read.settings.image).await;
+        let image = image.map_err(|failure| match failure.kind() {
+            Kind::Image => failure.hint("parsing never pulls: airtight image pull --for-dags DIR"),
+            _ => failure,
+        })?;
         let key = recipe::key(&read.settings, &image.manifest.digest, &connection.address);
         let sharing = match sharing || read.settings.cold_parsing {
             true => Sharing::Cold,

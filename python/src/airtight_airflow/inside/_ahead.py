@@ -21,7 +21,7 @@ _MOST_MODULES = 500
 
 # `import airflow.x` and `from airflow.x import (a, b as c)`; a name too few or too many costs only time.
 _IMPORT = re.compile(
-    r"^[ \t]*(?:import[ \t]+(?P<plain>airflow(?:\.\w+)*)"
+    r"^[ \t]*(?:import[ \t]+(?P<plain>airflow(?:\.\w+)*)\b"
     r"|from[ \t]+(?P<module>airflow(?:\.\w+)*)[ \t]+import[ \t]*(?:\((?P<many>[\w\s,]*)|(?P<names>[\w \t,]*)))",
     re.MULTILINE,
 )
@@ -78,7 +78,9 @@ def _text(path: str) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
-    with open(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return ""
-        return file.read(_TEXT_BYTES).decode("utf-8", "replace")
+        return os.read(descriptor, _TEXT_BYTES).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
