@@ -11,7 +11,7 @@ mod job;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -25,6 +25,10 @@ use super::pool::{Limits, Number, Pool, Seat, Wish};
 use super::recipe::Recipe;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::leash::watch;
+
+/// How long a container may take until its program is ready: the image may have to be unpacked first, on a
+/// busy disk. A program that hangs must not keep its files from another container for ever.
+const START_LIMIT: Duration = Duration::from_secs(300);
 
 /// The most descriptors that a program takes with a job; with more it would leave, and all others with it.
 const MAX_DESCRIPTORS: usize = 16;
@@ -102,17 +106,27 @@ struct Container {
     /// None when it was told to end.
     handle: Option<Handle>,
     ready: bool,
+    /// When it has to be, or dies.
+    until: Instant,
     /// Why its program will never be.
     unfit: Option<String>,
     /// Whose file's settings it was started with.
     starter: JobNumber,
 }
 
+impl Container {
+    fn is_starting(&self) -> bool {
+        !self.ready && self.unfit.is_none() && self.handle.is_some()
+    }
+}
+
 impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
     /// When to look at the clock, if nothing happens before.
     fn next(&self) -> Option<Instant> {
         let jobs = self.jobs.values().filter_map(|job| job.place.until());
-        jobs.chain(self.pool.next()).min()
+        let starting = self.containers.values().filter(|own| own.is_starting());
+        let starting = starting.map(|own| own.until);
+        jobs.chain(starting).chain(self.pool.next()).min()
     }
 
     /// A packet of the client's.
@@ -210,6 +224,7 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
                     let container = Container {
                         handle: Some(handle),
                         ready: false,
+                        until: Instant::now() + START_LIMIT,
                         unfit: None,
                         starter: id,
                     };

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::job::{Job, Killed, Place};
-use super::{Keeper, Reader};
-use crate::parse::container::News;
+use super::{Keeper, Reader, START_LIMIT};
+use crate::parse::container::{Handle, News};
 use crate::parse::control::JobNumber;
 use crate::parse::death::Death;
 use crate::parse::message::{self, End};
@@ -123,6 +123,13 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
                     }
                 }
                 Place::Read | Place::Waiting | Place::Starting(_) => {}
+            }
+        }
+        for container in self.containers.values_mut() {
+            if container.is_starting() && container.until <= now {
+                let limit = START_LIMIT.as_secs();
+                container.unfit = Some(format!("it was not ready within {limit} s"));
+                container.handle.iter().for_each(Handle::kill);
             }
         }
         for number in self.pool.endings(now) {
