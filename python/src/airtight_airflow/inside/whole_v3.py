@@ -10,6 +10,10 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
+
+# How long a task has after its on_kill: as long as Airflow's own supervisor gives it (WatchedSubprocess.kill).
+SECONDS_TO_STOP = 5
 
 # The server says that this very task runs already: whoever delivered it twice must not take it for failed.
 ALREADY_RUNNING = 120
@@ -73,17 +77,23 @@ def _write_log_to(descriptor: int) -> None:
 
 
 def _hand_on_a_stop() -> None:
-    """A supervisor of 3.0 to 3.2 dies of SIGTERM and leaves its task behind, whose on_kill is then never called."""
+    """A supervisor of 3.0 to 3.2 dies of SIGTERM: nobody calls the task's on_kill, or tells the server of its end.
+
+    One from 3.3 on puts a handler of its own in place of this.
+    """
+
+    def everybody_else(number: int) -> None:
+        with suppress(ProcessLookupError):
+            # In the container, but for its init and this process: kill(2).
+            os.kill(-1, number)
 
     def stop(number: int, _: object) -> None:
-        try:
-            # Everything in the container but its init and this process, kill(2).
-            os.kill(-1, number)
-        except ProcessLookupError:
-            # There is nobody but us: the task has not begun.
-            sys.exit(128 + number)
+        everybody_else(signal.SIGTERM)
+        # A task goes on when its on_kill has returned.
+        signal.alarm(SECONDS_TO_STOP)
 
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGALRM, lambda *_: everybody_else(signal.SIGKILL))
 
 
 if __name__ == "__main__":
