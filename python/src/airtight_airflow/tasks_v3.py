@@ -19,7 +19,7 @@ import functools
 import os
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -97,7 +97,8 @@ class _Task:
 
     def image(self) -> _image.Image:
         """What the container would be made of."""
-        return _image.look(self.run("version.py", [], {}), os.environ)
+        # Without labels: what is asked is not the task.
+        return _image.look(replace(self.run(_image.PROGRAM, [], {}), labels={}), os.environ)
 
     def whole(self, log: _whole.TaskLog, arguments: Mapping[str, Any]) -> int:
         """Runs it with its supervisor, to its end."""

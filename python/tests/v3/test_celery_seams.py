@@ -40,6 +40,7 @@ def celery(airflow: Airflow) -> Airflow:
         "AIRFLOW__CELERY__RESULT_BACKEND": f"db+sqlite:///{airflow.home}/results.db",
         "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__DATA_FOLDER_IN": str(queue),
         "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__DATA_FOLDER_OUT": str(queue),
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__CONTROL_FOLDER": f"{queue}/control",
     }
     return airflow
 
