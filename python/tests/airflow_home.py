@@ -70,7 +70,7 @@ class Airflow:
 
     def _to_its_end(self, words: list[str], code: int, stderr: int) -> str:
         done = subprocess.run(
-            words, env=self.environment, stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=300
+            words, env=self.environment, stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=900
         )
         said = f"{done.stdout}\n{done.stderr or ''}"
         assert done.returncode == code, f"{' '.join(words)} ended with {done.returncode}: {said}"

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import leftovers
 import pytest
+import services
+from airflow_3 import SECRET
 from airflow_home import migrate, need
+
+PASSWORD = f"{SECRET}of-the-servers"
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +24,36 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("migrated")
     migrate(home, f"sqlite:///{home}/airflow.db")
     return home / "airflow.db"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[services.Server]:
+    """The server of Airflow's database."""
+    with services.postgresql(PASSWORD) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[services.Server]:
+    """Celery's broker."""
+    with services.redis(PASSWORD) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgresql: services.Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with this Airflow's tables."""
+    name = "migrated"
+    home = tmp_path_factory.mktemp(name)
+    migrate(home, services.make_database(postgresql, name))
+    return name
+
+
+@pytest.fixture(scope="session")
+def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[leftovers.Watch]:
+    """What is left of containers, from now on."""
+    with leftovers.watching(tmp_path_factory.mktemp("watch")) as watch:
+        yield watch
 
 
 @pytest.fixture(scope="session")

@@ -8,46 +8,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 
-import airflow_home
 import leftovers
 import pytest
 import services
-from airflow_3 import SECRET
 from airflow_home import until
 from running import DAGS, Running, add_dags, make_airflow, wait_until_parsed
 
-PASSWORD = f"{SECRET}of-the-servers"
 EXECUTORS = ("LocalExecutor", "CeleryExecutor")
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[services.Server]:
-    """The server of Airflow's database."""
-    with services.postgresql(PASSWORD) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def redis() -> Iterator[services.Server]:
-    """Celery's broker."""
-    with services.redis(PASSWORD) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def migrated_database(postgresql: services.Server, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a database with this Airflow's tables."""
-    name = "migrated"
-    home = tmp_path_factory.mktemp(name)
-    airflow_home.migrate(home, services.make_database(postgresql, name))
-    return name
-
-
-@pytest.fixture(scope="session")
-def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[leftovers.Watch]:
-    """What is left of containers, from now on."""
-    with leftovers.watching(tmp_path_factory.mktemp("watch")) as watch:
-        yield watch
 
 
 @pytest.fixture(scope="module", params=EXECUTORS)
