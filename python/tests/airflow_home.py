@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class Airflow:
     dag_files: Path
     # Below the address of its web server, where the API is.
     api: str
+    # What runs of it, by name.
+    components: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def dags(self) -> Path:
@@ -79,17 +81,30 @@ class Airflow:
     @contextlib.contextmanager
     def component(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         """An `airflow` command for as long as the block lasts; its output goes to a file in AIRFLOW_HOME."""
-        with open(self.home / f"{'-'.join(words[:2])}.log", "ab") as log:
+        name = "-".join(words)
+        with open(self.home / f"{name}.log", "ab") as log:
             process = subprocess.Popen(["airflow", *words], env=self.environment, stdout=log, stderr=log)
+            self.components[name] = process
             try:
                 yield process
             finally:
+                del self.components[name]
                 process.terminate()
                 try:
                     process.wait(END_SECONDS)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+
+    def until(self, is_so: Callable[[], bool], otherwise: str) -> None:
+        """Asks until it is so; fails, with everything that was logged, when time is up or a component has ended."""
+
+        def is_so_or_ended() -> bool:
+            ended = [name for name, process in self.components.items() if process.poll() is not None]
+            assert not ended, f"{ended} ended by itself: {otherwise}\n{self.logs()}"
+            return is_so()
+
+        until(is_so_or_ended, lambda: f"{otherwise}\n{self.logs()}")
 
     def ask(self, query: str, *values: str) -> list[tuple]:
         """The answer of Airflow's database."""
@@ -107,7 +122,7 @@ class Airflow:
             rows[:] = self.ask(query, *values)
             return bool(rows) and rows[0][0] in wanted
 
-        until(is_there, lambda: f"{query} {values}: {rows}, not {wanted}\n{self.logs()}")
+        self.until(is_there, f"{query} {values} is none of {wanted}")
         return rows[0][0]
 
     def wait_until_it_serves(self, path: str) -> None:
@@ -118,7 +133,7 @@ class Airflow:
                 return True
             return False
 
-        until(answers, lambda: f"nobody serves {self.url}{path}\n{self.logs()}")
+        self.until(answers, f"nobody serves {self.url}{path}")
 
     def call_api(self, method: str, path: str, body: dict[str, Any], token: str | None = None) -> dict[str, Any]:
         """What Airflow's API answers."""

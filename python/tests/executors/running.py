@@ -11,7 +11,7 @@ from pathlib import Path
 import airflow_2
 import airflow_3
 import leftovers
-from airflow_home import Airflow, need, until
+from airflow_home import Airflow, need
 
 DAG_FILES = Path(__file__).parent / "dags"
 # Copies of ten.py, and which image each is for.
@@ -45,7 +45,7 @@ class Running:
             found[:] = leftovers.processes_with(f"{self.marker}-{dag_id}")
             return bool(found)
 
-        until(is_there, lambda: f"no process of {dag_id}\n{self.airflow.logs()}")
+        self.airflow.until(is_there, f"there is no process of {dag_id}")
         return found[0]
 
     def worker(self, dag_id: str) -> int:
@@ -84,4 +84,4 @@ def wait_until_parsed(airflow: Airflow) -> None:
         assert not errors, f"{errors}\n{airflow.logs()}"
         return set(DAGS) <= {dag_id for (dag_id,) in airflow.ask("select dag_id from serialized_dag")}
 
-    until(are_there, lambda: f"not all DAGs are parsed\n{airflow.logs()}")
+    airflow.until(are_there, "not all DAGs are parsed")
