@@ -30,7 +30,8 @@ test: build images ## run every test against a private containerd
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
 
 .PHONY: test-airflow
-test-airflow: deps airflow-images ## run the tests of python/ with real versions of Airflow: ARGS='3.3.2 -- -k parsing'
+test-airflow: build images airflow-images ## run the tests of python/ with real versions of Airflow: ARGS='3.3.2 -- -k parsing'
+	@scripts/install-deps postgresql redis-server
 	@exec scripts/test-airflow $(ARGS)
 
 .PHONY: lint
