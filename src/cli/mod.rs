@@ -12,6 +12,7 @@ pub mod human;
 mod image;
 mod interrupt;
 pub mod out;
+mod parse;
 mod run;
 mod settings;
 mod usage;
@@ -63,6 +64,7 @@ pub fn command() -> Command {
         .subcommand(run::command())
         .subcommand(bundle::command())
         .subcommand(image::command())
+        .subcommand(parse::command())
         .subcommand(config::command())
         .subcommand(doctor::command())
 }
@@ -164,6 +166,7 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
         Some(("image", matches)) => image::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),
+        Some(("parse", matches)) => parse::run(matches, &globals).await,
         // clap lets no other through.
         _ => Err(Failure::usage("no such verb")),
     }

@@ -31,6 +31,7 @@ pub mod values;
 mod words;
 pub mod yaml;
 
+pub use hook::Answers;
 pub use image::with_any_image;
 pub use keys::{Author, Key, Merge, Shape};
 pub use layer::{Item, Layer, Merged, Origin, merge};

@@ -31,6 +31,7 @@ mod limits;
 mod memory;
 mod mounts;
 mod names;
+mod parse;
 mod pass_fd;
 mod process;
 mod profile;

@@ -3,6 +3,7 @@
 mod airflow;
 pub mod bomb;
 pub mod containerd;
+pub mod keeper;
 pub mod ledger;
 pub mod mounted;
 mod output;
