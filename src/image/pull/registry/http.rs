@@ -171,22 +171,17 @@ fn unanswered(what: String, error: &(dyn std::error::Error + 'static)) -> Troubl
     }
 }
 
-/// The TLS library's own error, wherever it is among the causes.
+/// The TLS library's own error, wherever it is among the causes. (What an `io::Error` is made from is
+/// not what it says its source is.)
 fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
-        let inner = error.downcast_ref::<std::io::Error>();
-        if let Some(found) = inner.and_then(|inner| inner.get_ref()) {
-            if let Some(found) = found.downcast_ref::<rustls::Error>() {
-                return Some(found);
-            }
-        }
-        next = error.source();
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
     }
-    None
+    let made_from = error.downcast_ref::<std::io::Error>();
+    match made_from.and_then(std::io::Error::get_ref) {
+        Some(inner) => tls_error(inner),
+        None => tls_error(error.source()?),
+    }
 }
 
 /// A body on its way.

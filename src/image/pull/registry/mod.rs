@@ -174,7 +174,8 @@ impl Repository {
     /// What `tag` points to. A registry that does not say (few) leaves the digest out.
     pub async fn point(&self, tag: &str) -> Result<Pointed, Trouble> {
         let path = format!("manifests/{tag}");
-        let answer = self.ask(Method::HEAD, &path, accept_manifests()).await?;
+        let asked = self.ask(Method::HEAD, &path, accept_manifests()).await;
+        let answer = asked.map_err(|trouble| self.missing(trouble, "tag", tag))?;
         let header = |name: &str| answer.headers.get(name)?.to_str().ok();
         Ok(Pointed {
             media_type: media_type(&answer.headers),
@@ -185,7 +186,8 @@ impl Repository {
     /// The manifest or index of a tag or digest, of at most `limit` bytes, and its media type.
     pub async fn manifest(&self, what: &str, limit: usize) -> Result<(String, Vec<u8>), Trouble> {
         let path = format!("manifests/{what}");
-        let answer = self.ask(Method::GET, &path, accept_manifests()).await?;
+        let asked = self.ask(Method::GET, &path, accept_manifests()).await;
+        let answer = asked.map_err(|trouble| self.missing(trouble, "manifest", what))?;
         let media_type = media_type(&answer.headers);
         Ok((media_type, answer.body.all(limit).await?))
     }
@@ -198,7 +200,8 @@ impl Repository {
             headers.extend(range.ok().map(|range| (RANGE, range)));
         }
         let path = format!("blobs/{digest}");
-        let answer = self.ask(Method::GET, &path, headers).await?;
+        let asked = self.ask(Method::GET, &path, headers).await;
+        let answer = asked.map_err(|trouble| self.missing(trouble, "blob", &digest.to_string()))?;
         let begins = match answer.status {
             StatusCode::PARTIAL_CONTENT => beginning(&answer.headers).unwrap_or(position),
             _ => 0,
@@ -253,6 +256,20 @@ impl Repository {
                 }
             }
             return Err(self.refusal(answer, &address).await);
+        }
+    }
+
+    /// In better words than the registry's, which has none for HEAD.
+    fn missing(&self, trouble: Trouble, kind: &str, which: &str) -> Trouble {
+        match trouble {
+            Trouble::Missing(failure) => {
+                let (host, path) = (self.known.base.authority(), &self.path);
+                let host = host.map(|host| host.as_str()).unwrap_or_default();
+                Trouble::Missing(
+                    failure.reworded(format!("{host} has no {kind} {which} of {path}")),
+                )
+            }
+            trouble => trouble,
         }
     }
 
