@@ -1,6 +1,6 @@
 //! `airtight image pull` from a real registry with TLS and a password.
 
-use super::support::registry::{Layout, PASSWORD, Registry, USER, noise};
+use super::support::registry::{Layout, PASSWORD, Registry, USER, noise, this_host};
 use super::support::{Host, Output};
 
 /// `airtight image pull FLAGS` with all that opens `registry`.
@@ -115,7 +115,7 @@ fn an_image_that_can_be_pulled_is_pulled_though_another_cannot() {
 fn of_several_platforms_this_host_s_is_pulled_or_the_one_that_is_named() {
     let registry = Registry::secure();
     let mut layout = Layout::new();
-    let ours = oci_spec::image::Arch::default().to_string();
+    let ours = this_host();
     layout.add(&ours, &[("ours", noise(1, 100))]);
     layout.add("s390x", &[("theirs", noise(2, 100))]);
     registry.push_layout(&layout, "several:1");

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::support::Host;
 use super::support::proxy::{Act, Proxy, answer};
-use super::support::registry::{Layout, Registry, noise};
+use super::support::registry::{Layout, Registry, noise, this_host};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -46,7 +46,7 @@ fn document(kind: &str, body: &str) -> Act {
 fn with_layer() -> (Registry, String) {
     let registry = Registry::plain();
     let mut layout = Layout::new();
-    let ours = oci_spec::image::Arch::default().to_string();
+    let ours = this_host();
     let layers = layout.add(&ours, &[("file", noise(1, 100_000))]);
     registry.push_layout(&layout, "x:1");
     (registry, layers[0].clone())
@@ -129,7 +129,7 @@ fn what_is_no_image_is_said_to_be_none() {
 
 #[test]
 fn an_index_of_indexes_has_an_end() {
-    let ours = oci_spec::image::Arch::default().to_string();
+    let ours = this_host();
     let mut documents = vec![json!({"schemaVersion": 2, "manifests": []}).to_string()];
     for _ in 0..6 {
         let inner = documents.last().unwrap();

@@ -265,6 +265,11 @@ fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
+/// This host's architecture, as images name it.
+pub fn this_host() -> String {
+    oci_spec::image::Arch::default().to_string()
+}
+
 /// Bytes that do not compress, the same for the same `seed`.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     // xorshift64 (Marsaglia, 2003).

@@ -28,7 +28,7 @@ use tokio::sync::Mutex;
 
 pub use http::Body;
 pub use keyring::Keyring;
-pub use trouble::Trouble;
+pub use trouble::{Sort, Trouble};
 
 use access::Access;
 use address::{is_this_host, shown};
@@ -261,16 +261,12 @@ impl Repository {
 
     /// In better words than the registry's, which has none for HEAD.
     fn missing(&self, trouble: Trouble, kind: &str, which: &str) -> Trouble {
-        match trouble {
-            Trouble::Missing(failure) => {
-                let (host, path) = (self.known.base.authority(), &self.path);
-                let host = host.map(|host| host.as_str()).unwrap_or_default();
-                Trouble::Missing(
-                    failure.reworded(format!("{host} has no {kind} {which} of {path}")),
-                )
-            }
-            trouble => trouble,
+        if trouble.sort != Sort::Missing {
+            return trouble;
         }
+        let (host, path) = (self.known.base.authority(), &self.path);
+        let host = host.map(|host| host.as_str()).unwrap_or_default();
+        trouble.told(|failure| failure.reworded(format!("{host} has no {kind} {which} of {path}")))
     }
 
     async fn refusal(&self, answer: Answer, address: &Uri) -> Trouble {
@@ -281,13 +277,12 @@ impl Repository {
         } = answer;
         let said = body.beginning(MAX_REFUSAL).await;
         let what = format!("cannot read {}", shown(address));
-        match Trouble::of(what, status, &headers, &said) {
-            Trouble::Refused(failure)
-                if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
-            {
-                Trouble::Refused(self.access.advice(failure).await)
+        let trouble = Trouble::of(what, status, &headers, &said);
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                self.access.advice(trouble.failure()).await.into()
             }
-            trouble => trouble,
+            _ => trouble,
         }
     }
 }
