@@ -1,6 +1,6 @@
 """AirtightOperator with a real Airflow, a real airtight and a real containerd.
 
-Run: `AIRTIGHT_BIN=… AIRTIGHT_TEST_IMAGES=… scripts/with-containerd VENV/bin/python -m pytest python/tests`.
+`make test-airflow` runs it, and scripts/test-airflow says what it needs.
 """
 
 from __future__ import annotations

@@ -97,3 +97,12 @@ def code_directories() -> list[str]:
 
     candidates = [os.path.join(airflow_settings.AIRFLOW_HOME, "config"), airflow_settings.PLUGINS_FOLDER]
     return [path for path in candidates if os.path.isdir(path)]
+
+
+def without_secrets(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """`environment` without the settings that Airflow describes as sensitive: for a program of ours on the host."""
+    from airflow.configuration import conf
+
+    names = {f"AIRFLOW__{section}__{key}".upper() for section, key in conf.sensitive_config_values}
+    secret = {name + suffix for name in names for suffix in ("", "_CMD", "_SECRET")}
+    return {name: value for name, value in environment.items() if name not in secret}

@@ -16,8 +16,7 @@ NO_DATABASE = "sqlite:////tmp/none.db"
 
 def prepare(code_directories: list[str]) -> None:
     """Makes `import airflow` work, and work alike for whatever user the container runs as."""
-    # Python put the directory of this program first: DAG files must not find our modules there.
-    sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
+    hide_programs()
     sys.path.extend(path for path in code_directories if path not in sys.path)
 
     os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = NO_DATABASE
@@ -31,6 +30,12 @@ def prepare(code_directories: list[str]) -> None:
         # Airflow would write one, with a key of its own in it, where this user may not write.
         descriptor, os.environ["AIRFLOW_CONFIG"] = tempfile.mkstemp(prefix="airflow-", suffix=".cfg")
         os.close(descriptor)
+
+
+def hide_programs() -> None:
+    """Takes the directory of our programs, which Python put first, off its path: DAG files must find none of them."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [path for path in sys.path if path != here]
 
 
 def image_minor() -> tuple[int, int]:
