@@ -31,6 +31,8 @@ pub enum Kind {
     CommandNotExecutable,
     /// A signal with this number told us to end before we were done.
     Interrupted(i32),
+    /// What the keeper of DAG files has read is not what we have read: it reads again.
+    Changed,
 }
 
 impl Kind {
@@ -42,6 +44,8 @@ impl Kind {
             Self::CommandNotExecutable => 126,
             Self::Usage | Self::Host | Self::Containerd | Self::Image => 125,
             Self::Interrupted(signal) => 128 + signal,
+            // Only a keeper sees it, in the verdict.
+            Self::Changed => 120,
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod kernel;
     reason = "sockets that carry descriptors, and handles on processes"
 )]
 pub mod leash;
+pub mod parse;
 pub mod plan;
 pub mod reap;
 mod regular_file;

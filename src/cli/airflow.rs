@@ -11,7 +11,7 @@ use super::{Codes, Failed, Globals, make_ready, settings};
 use crate::airflow::crossing::Crossing;
 use crate::airflow::{Call, NAME, TaskRun, real};
 use crate::config::airflow_cfg::{AirflowConfig, Environment};
-use crate::config::{Origin, Profile, Sources, keys};
+use crate::config::{Answers, Origin, Profile, Sources, keys};
 use crate::failure::Result;
 use crate::run::verdict::Phases;
 
@@ -66,6 +66,7 @@ fn read(task: &TaskRun, config: &AirflowConfig, globals: &Globals) -> Result<set
         dag_file: Some(&dag_file),
         proposed,
         flags: fixed,
+        answers: Answers::default(),
     };
     let words = task.arguments.iter().map(settings::word);
     settings::read_from(

@@ -19,6 +19,7 @@ use crate::run::state::{self, State};
 const NAMESPACE: &str = "airtight";
 
 /// What the global flags say.
+#[derive(Clone)]
 pub struct Globals {
     /// containerd, not yet asked anything.
     pub client: Client,
@@ -55,6 +56,22 @@ impl Globals {
                 Some(ValueSource::CommandLine | ValueSource::EnvVariable)
             ),
         })
+    }
+
+    /// The flags that make another airtight mean the same, its variables being ours.
+    pub fn words(&self) -> Result<Vec<String>> {
+        let [state, data] = self.state.directories();
+        let mut words = vec!["--namespace".to_owned(), self.connection.namespace.clone()];
+        if self.address_said {
+            words.extend(["--address".to_owned(), self.connection.address.clone()]);
+        }
+        for (flag, directory) in [("--state-dir", state), ("--data-dir", data)] {
+            let text = directory.to_str().ok_or_else(|| {
+                Failure::usage(format!("cannot hand on {flag}")).because("it is not UTF-8")
+            })?;
+            words.extend([flag.to_owned(), text.to_owned()]);
+        }
+        Ok(words)
     }
 
     /// A connection to the containerd at `address`, in the same namespace.

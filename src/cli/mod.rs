@@ -5,6 +5,7 @@
 mod airflow;
 mod bundle;
 mod config;
+mod dag_files;
 mod docker_flags;
 mod doctor;
 mod globals;
@@ -12,6 +13,7 @@ pub mod human;
 mod image;
 mod interrupt;
 pub mod out;
+mod parse;
 mod run;
 mod settings;
 mod usage;
@@ -33,6 +35,7 @@ When the task ends, or airtight does, of whatever cause, everything inside is de
 const AFTER: &str = "\
 Examples:
   airtight doctor                            what this host has and lacks
+  airtight image pull busybox:1.36           from a registry
   airtight image import busybox.tar          of docker save, or OCI layout
   airtight run busybox echo hello            one task
   airtight run -it --rm busybox sh           a shell
@@ -63,6 +66,7 @@ pub fn command() -> Command {
         .subcommand(run::command())
         .subcommand(bundle::command())
         .subcommand(image::command())
+        .subcommand(parse::command())
         .subcommand(config::command())
         .subcommand(doctor::command())
 }
@@ -161,9 +165,8 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
         Some(("bundle", matches)) => bundle::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),
-        Some(("image", matches)) => image::run(matches, &globals)
-            .await
-            .map(|()| ExitCode::SUCCESS),
+        Some(("image", matches)) => image::run(matches, &globals).await,
+        Some(("parse", matches)) => parse::run(matches, &globals).await,
         // clap lets no other through.
         _ => Err(Failure::usage("no such verb")),
     }

@@ -14,10 +14,13 @@ use serde_json::json;
 use self::as_payload::End;
 use super::settings::Read;
 use super::{Globals, out, settings};
+use crate::config::Answers;
 use crate::containerd::{self, Client};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
 use crate::image::{self, Image};
+use crate::leash::inherited;
+use crate::parse::recipe::{self, Slip};
 use crate::plan::Plan;
 use crate::run::preview::Preview;
 use crate::run::verdict::{Cause, Phases, Verdict};
@@ -42,6 +45,12 @@ Exit codes: the payload's own; 124 time limit; 125 airtight or containerd failed
 
 /// The flag, and its name among clap's.
 pub const AS_PAYLOAD: &str = "as-payload";
+
+/// What a keeper of DAG files is told.
+const CHANGED: &str = "the settings or the image have changed in between";
+
+/// The flag, and its name among clap's.
+const KEEPER: &str = "keeper";
 
 /// The definition of the verb.
 pub fn command() -> Command {
@@ -79,6 +88,15 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Ends as the payload did, killed by the same signal where it was; exit code 121 where airtight failed; dies with its caller. For callers such as Airflow"),
         )
+        .arg(
+            Arg::new(KEEPER)
+                .long(KEEPER)
+                .value_name("FD")
+                .value_parser(clap::value_parser!(i32))
+                .requires(AS_PAYLOAD)
+                .hide(true)
+                .help("For airtight parse: what it has read, on an open descriptor"),
+        )
         .arg(settings::help_flag())
 }
 
@@ -94,12 +112,11 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     }
     let file = matches.get_one::<PathBuf>("verdict");
     let file = file.map(VerdictFile::create).transpose()?;
-    let Outcome { verdict, failure } = execute(
-        settings::read(matches, globals, settings::Image::Needed),
-        globals,
-        phases,
-    )
-    .await;
+    let read = match matches.get_one::<i32>(KEEPER) {
+        Some(number) => read_again(matches, *number, globals),
+        None => settings::read(matches, globals, settings::Image::Needed),
+    };
+    let Outcome { verdict, failure } = execute(read, globals, phases).await;
     report(&verdict, failure, matches.get_flag("verbose"));
     if let Some(file) = file
         && let Err(failure) = file.write(&verdict)
@@ -113,6 +130,17 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
         // Every cause's code is a byte.
         u8::try_from(verdict.exit_code).unwrap_or(u8::MAX)
     }))
+}
+
+/// Reads what a keeper of DAG files has read a moment ago, to whom descriptor `number` belongs.
+fn read_again(matches: &ArgMatches, number: i32, globals: &Globals) -> Result<Read> {
+    let what = || "cannot hear the keeper of DAG files";
+    let slip = Slip::read(inherited::take(number).or_fail(Kind::Usage, what)?)?;
+    // It could read them, so somebody has changed them.
+    let mut read = settings::read_with(matches, &slip.variables, Answers::default(), globals)
+        .map_err(|failure| Failure::new(Kind::Changed, CHANGED).because(failure))?;
+    read.expected = Some(slip.key);
+    Ok(read)
 }
 
 /// Runs what a caller that is no command line has read, and ends as the payload did.
@@ -190,6 +218,7 @@ async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {
         settings,
         address,
         warnings,
+        expected,
         ..
     } = read;
     super::warn(&warnings);
@@ -197,6 +226,10 @@ async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {
     let survey = Survey::take(&settings)?;
     containerd::reach(&connection.address).await?;
     let image = image::find(&client, &settings.image).await?;
+    let key = || recipe::key(&settings, &image.manifest.digest, &connection.address);
+    if expected.is_some_and(|expected| expected != key()) {
+        return Err(Failure::new(Kind::Changed, CHANGED));
+    }
     let id = match &settings.name {
         Some(name) => name.clone(),
         None => ContainerId::random()?,

@@ -1,6 +1,7 @@
 //! The flags that `run` and `bundle` share: one for each runtime key, and where the settings come
 //! from.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::builder::ValueParser;
@@ -14,9 +15,10 @@ use crate::config::airflow_cfg::{AirflowConfig, Environment};
 use crate::config::settings::{EnvFiles, Surroundings};
 use crate::config::values::truth;
 use crate::config::{
-    Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys, with_any_image,
+    Answers, Key, Layer, Merged, Origin, Profile, Settings, Shape, Sources, keys, with_any_image,
 };
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::image::digest::Digest;
 
 /// The image, or the first word of the command.
 const WORDS: &str = "words";
@@ -138,6 +140,8 @@ pub struct Read {
     pub warnings: Vec<String>,
     /// The feature flag of the profile, where it is off.
     pub flag_off: Option<&'static str>,
+    /// What settings and image have to come to, where somebody has read them before.
+    pub expected: Option<Digest>,
 }
 
 /// Whether there must be an image already.
@@ -153,6 +157,32 @@ pub enum Image {
 pub fn read(matches: &ArgMatches, globals: &Globals, image: Image) -> Result<Read> {
     let (sources, words) = sources(matches)?;
     read_from(sources, words, globals, image)
+}
+
+/// The same with variables whose values are on no command line, and answers of the image hook that are
+/// known already.
+pub fn read_with(
+    matches: &ArgMatches,
+    variables: &BTreeMap<String, String>,
+    answers: Answers,
+    globals: &Globals,
+) -> Result<Read> {
+    let (mut sources, words) = sources(matches)?;
+    sources.answers = answers;
+    let key = keys::find("environments");
+    for (name, value) in variables {
+        if name.contains('=') {
+            return Err(Failure::usage(format!(
+                "invalid name {name:?} of a variable"
+            )));
+        }
+        if let Some(key) = key {
+            sources
+                .flags
+                .say(key, format!("{name}={value}"), Origin::Flag);
+        }
+    }
+    read_from(sources, words, globals, Image::Needed)
 }
 
 /// The same for a caller that is no command line; `words` are the command.
@@ -182,6 +212,7 @@ pub fn read_from(
         merged: collected.merged,
         address,
         flag_off: collected.flag_off,
+        expected: None,
         warnings: collected.warnings.iter().map(super::with_hints).collect(),
     })
 }
@@ -211,6 +242,7 @@ fn sources(matches: &ArgMatches) -> Result<(Sources<'_>, Vec<String>)> {
         dag_file: dag_file.map(PathBuf::as_path),
         proposed: crossing.proposed,
         flags: crossing.fixed,
+        answers: Answers::default(),
     };
     Ok((sources, words))
 }

@@ -88,6 +88,7 @@ pub struct Settings {
     pub runtime: String,
     pub runtime_binary: Option<String>,
     pub snapshotter: String,
+    pub cold_parsing: bool,
 }
 
 /// What the cgroup allows.
@@ -217,6 +218,7 @@ impl Settings {
             runtime: required_with(merged, "runtime", runtime)?,
             runtime_binary: merged.one("runtime_binary").map(|item| item.text.clone()),
             snapshotter: required_with(merged, "snapshotter", not_empty)?,
+            cold_parsing: switch(merged, "cold_parsing")?,
         })
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::airflow_cfg::Environment;
 use super::ceilings::Fences;
+use super::hook::Answers;
 use super::layer::{Layer, Merged, merge};
 use super::operator::{Commands, Operator};
 use super::profile::Profile;
@@ -27,6 +28,8 @@ pub struct Sources<'a> {
     pub proposed: Layer,
     /// The command line.
     pub flags: Layer,
+    /// What the image hook has said already.
+    pub answers: Answers,
 }
 
 /// All layers in one, and what the operator should know.
@@ -72,6 +75,7 @@ impl Sources<'_> {
         collected.warnings = operator.warnings;
         hook::decide(
             &operator.config,
+            &self.answers,
             &mut collected.merged,
             &mut collected.warnings,
         )?;

@@ -161,7 +161,9 @@ fn unreadable(name: &str, error: Error) -> Failure {
     let missing = error.is_not_found();
     let failure = Failure::new(Kind::Image, format!("image {name} is incomplete")).because(error);
     match missing {
-        true => failure.hint("import it again: airtight image import FILE"),
+        true => failure.hint(format!(
+            "pull or import it again: airtight image pull {name}"
+        )),
         false => failure,
     }
 }

@@ -14,8 +14,11 @@ mod lease;
 pub mod list;
 pub mod platform;
 pub mod progress;
+pub mod pull;
+mod record;
 pub mod reference;
 pub mod remove;
+mod store;
 pub mod unpack;
 pub mod wanted;
 

@@ -1,7 +1,9 @@
-//! Descriptors that airtight was started with, by number.
+//! Descriptors that airtight was started with, by number, and those that it starts others with.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// Whether descriptor `number` was open when airtight was started: what survives an exec is not
 /// close-on-exec, and everything that airtight opens itself is.
@@ -22,10 +24,51 @@ pub fn copy_of(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Takes descriptor `number`, which airtight was started with, for ourselves: no program that we start
+/// gets it.
+pub fn take(number: RawFd) -> io::Result<OwnedFd> {
+    if !is_inherited(number) {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: fcntl(2) on a number that is open; nothing but a flag of it changes.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    copy_of(number)
+}
+
+/// Lets the program that `command` starts have each descriptor under its number.
+pub fn hand_over(command: &mut Command, descriptors: Vec<(OwnedFd, RawFd)>) -> io::Result<()> {
+    let highest = descriptors.iter().map(|(_, number)| *number).max();
+    let above = highest.unwrap_or_default().saturating_add(1);
+    let mut pairs = Vec::new();
+    for (descriptor, number) in descriptors {
+        // Out of the way of every number that is still to be given.
+        // SAFETY: fcntl(2) on a descriptor that is open.
+        let copy = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above) };
+        if copy < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: F_DUPFD_CLOEXEC made the descriptor, so nobody else owns it.
+        pairs.push((unsafe { OwnedFd::from_raw_fd(copy) }, number));
+    }
+    let give = move || {
+        for (descriptor, number) in &pairs {
+            // SAFETY: dup2(2) takes any numbers; the copy is not close-on-exec.
+            if unsafe { libc::dup2(descriptor.as_raw_fd(), *number) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec, `give` makes one system call for each pair, and allocates nothing.
+    unsafe { command.pre_exec(give) };
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsRawFd;
 
     #[test]
     fn what_airtight_opened_itself_is_not_inherited() {
@@ -41,5 +84,21 @@ mod tests {
         let copy = copy_of(file.as_raw_fd()).unwrap();
         assert_ne!(copy.as_raw_fd(), file.as_raw_fd());
         assert_eq!(copy_of(-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
+
+    #[test]
+    fn a_program_gets_descriptors_under_the_numbers_they_are_to_have() {
+        let files = ["a", "b"].map(|text| {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("f"), text).unwrap();
+            std::fs::File::open(dir.path().join("f")).unwrap()
+        });
+        let mut command = Command::new("sh");
+        command.args(["-c", "cat <&7 && cat <&3 && ! true <&8"]);
+        let [a, b] = files.map(OwnedFd::from);
+        hand_over(&mut command, vec![(a, 7), (b, 3)]).unwrap();
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "ab");
+        assert!(output.status.success());
     }
 }

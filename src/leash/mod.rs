@@ -22,7 +22,7 @@ pub mod pidfd;
 pub mod pids;
 pub mod program;
 mod protocol;
-mod watch;
+pub mod watch;
 
 pub use listener::Listener;
 pub use owner::{Event, Leash, Payload};

@@ -11,3 +11,10 @@ pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd keeps its one number and keeps it open until it is dropped.
     Ok(unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE)? })
 }
+
+/// The same, and when it can be written.
+pub fn watch_both(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    let interest = Interest::READABLE.add(Interest::WRITABLE);
+    // SAFETY: an OwnedFd keeps its one number and keeps it open until it is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, interest)? })
+}

@@ -52,7 +52,7 @@ use crate::plan::{MountKind, Plan};
 use crate::survey::{Descriptor, Survey};
 
 /// Where things are, for one run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "the names of the global flags")]
 pub struct Connection {
     pub address: String,

@@ -55,11 +55,8 @@ def argv(run: Run) -> list[str]:
     words = [binary(), "run", "--as-payload", "--profile", run.profile, "--dag-file", run.dag_file, "-i"]
     for descriptor in run.descriptors:
         words += ["--pass-fd", str(descriptor)]
-    words += ["--mount", _bind(str(Path(__file__).parent / "inside"), INSIDE, "readonly")]
-    for path in run.read_only:
-        words += ["--mount", _bind(path, path, "readonly")]
-    for path in run.writable:
-        words += ["--mount", _bind(path, path)]
+    for mount in mounts(run.read_only, run.writable):
+        words += ["--mount", mount]
     for name in run.variables:
         words += ["-e", name]
     for name in run.secrets:
@@ -68,6 +65,12 @@ def argv(run: Run) -> list[str]:
         words += ["--label", f"{name}={value}"]
     words += run.flags
     return [*words, "--entrypoint", "python3", "--", f"{INSIDE}/{run.program}", *run.arguments]
+
+
+def mounts(read_only: Sequence[str], writable: Sequence[str] = ()) -> list[str]:
+    """What is mounted: the programs of inside/, and host paths at the same path inside."""
+    inside = _bind(str(Path(__file__).parent / "inside"), INSIDE, "readonly")
+    return [inside, *(_bind(path, path, "readonly") for path in read_only), *(_bind(path, path) for path in writable)]
 
 
 def binary() -> str:

@@ -27,14 +27,14 @@ class Target:
 
     def __call__(self) -> None:
         """Replaces this process; an error here is shown by the supervisor as the child's."""
-        descriptor = _log_descriptor()
+        descriptor = log_descriptor()
         os.set_inheritable(descriptor, True)
         run = replace(self.run, descriptors=[descriptor], arguments=[str(descriptor), *self.run.arguments])
         words = _command.argv(run)
         os.execve(words[0], words, {**self.environment, **self.variables})
 
 
-def _log_descriptor() -> int:
+def log_descriptor() -> int:
     """The descriptor for log lines: a local variable of supervisor._fork_main, and nowhere else (3.0 to 3.3)."""
     frame = sys._getframe()
     while frame is not None:

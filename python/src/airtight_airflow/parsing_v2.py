@@ -1,9 +1,10 @@
 """Airflow 2.10 and 2.11: makes the DAG processor parse each file in a container.
 
-In: `DagFileProcessorManager._create_process`, which makes one process per file. Out: the same process, which starts
-`airtight run` and waits: in the container the image's own Airflow parses the file and writes DAGs, import errors and
-warnings to the database, as Airflow 2 does. Log lines go to Airflow's own file of the DAG file. Killing the process, as
-the manager does when time is up, kills everything inside: `--as-payload` dies with its caller.
+In: `DagFileProcessorManager._create_process`, which makes one process per file. Out: the same process, which has a
+process in a warm container do its work (`_parsers.py`, `inside/parsers_v2.py`) and ends as that one ends: there, the
+image's own Airflow parses the file and writes DAGs, import errors and warnings to the database, as Airflow 2 does. Log
+lines come here, and go to Airflow's own file of the DAG file. Killing the process, as the manager does when time is up,
+kills the one in the container and all that it started.
 
 What comes back from the container is written by a DAG's author: it is read as three numbers and nothing else, and
 never unpickled. Must never pull an image: a pull would count against the file's time limit.
@@ -11,27 +12,22 @@ never unpickled. Must never pull an image: a pull would count against the file's
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import select
 import signal
-import subprocess
 import sys
-import threading
-from collections import deque
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
-from airtight_airflow import _command
-
-# What `airtight run --as-payload` exits with where it failed itself.
-FAILED = 121
+from airtight_airflow import _parsers
 
 # Three numbers; more than this is no result.
 _MAX_RESULT = 200
 
-# Of what a container and airtight say on stderr, how many lines an import error shows.
-_LAST_LINES = 30
+_PIECE_BYTES = 64 * 1024
 
 _NAME = "_create_contained_process"
 
@@ -49,6 +45,9 @@ def _create_contained_process(
 ) -> Any:
     from airflow.dag_processing.processor import DagFileProcessorProcess
 
+    # Its socket is for the processes that the manager forks.
+    keeper = _parsers.keeper(lambda: os.environ)
+
     class ContainedDagFileProcessorProcess(DagFileProcessorProcess):
         """The process for one file, whose work is done in a container."""
 
@@ -58,12 +57,13 @@ def _create_contained_process(
         @staticmethod
         def _run_file_processor(result_channel: Any, parent_channel: Any, *job: Any) -> None:
             parent_channel.close()
-            _run(result_channel, *job)
+            _run(keeper, result_channel, *job)
 
     return ContainedDagFileProcessorProcess(file_path, pickle_dags, dag_ids, dag_directory, callback_requests)
 
 
 def _run(
+    keeper: _parsers.Keeper,
     result_channel: Any,
     file_path: str,
     pickle_dags: bool,
@@ -71,12 +71,12 @@ def _run(
     thread_name: str,
     dag_directory: str,
     callback_requests: Sequence[Any],
-) -> None:
-    """Runs in the process that the manager forked; it ends as the container ended."""
+) -> NoReturn:
+    """Runs in the process that the manager forked; it ends as the one in the container ended."""
     # The manager's own handlers, which this process has inherited, would only keep it from ending.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    job = {
+    asked = {
         "file_path": file_path,
         "pickle_dags": pickle_dags,
         "dag_ids": dag_ids,
@@ -85,65 +85,75 @@ def _run(
         "callback_requests": [[type(request).__name__, request.to_json()] for request in callback_requests],
     }
     log = _log_stream(file_path)
-    code, result, said = _contain(file_path, json.dumps(job), log)
-    if code == FAILED:
-        _record_import_error(file_path, dag_directory, said)
-        result = result or (0, 1, 0)
+    ending, answer = _contain(keeper, file_path, json.dumps(asked).encode(), log)
+    result, why = _numbers(answer), ending.explain()
+    if result is None and why is not None:
+        log.write(f"{why}\n")
+        log.flush()
+        _record_import_error(file_path, dag_directory, why)
+        result = (0, 1, 0)
     if result is not None:
         result_channel.send(result)
     result_channel.close()
-    if code < 0:
-        os.kill(os.getpid(), -code)
-    sys.exit(code)
+    ending.end_alike()
 
 
-def _contain(file_path: str, job: str, log: IO[str]) -> tuple[int, tuple[int, int, int] | None, str]:
-    """How airtight ended, the container's result, and the last lines on stderr."""
-    ours, theirs = os.pipe()
-    try:
-        run = _command.Run(
-            profile=_command.DAG_PARSING,
-            dag_file=file_path,
-            program="parse_v2.py",
-            arguments=[str(theirs)],
-            descriptors=[theirs],
-            labels={"dag_file": file_path},
-            flags=["--airflow-2"],
-        )
-        process = subprocess.Popen(
-            _command.argv(run),
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.PIPE,
-            pass_fds=[theirs],
-            text=True,
-            errors="replace",
-            # Lines come to us, and from us they go where Airflow wants them.
-            env={**os.environ, "AIRFLOW__LOGGING__DAG_PROCESSOR_LOG_TARGET": "stdout"},
-        )
-    finally:
-        os.close(theirs)
-    last: deque[str] = deque(maxlen=_LAST_LINES)
+def _contain(keeper: _parsers.Keeper, file_path: str, asked: bytes, log: IO[str]) -> tuple[_parsers.Ending, bytes]:
+    """How the process in the container ended, and the beginning of what it answered; its lines go to `log`."""
+    order = _parsers.Order(
+        file=file_path,
+        program="parsers_v2.py",
+        # Lines come to us, and from us they go where Airflow wants them.
+        variables={"AIRFLOW__LOGGING__DAG_PROCESSOR_LOG_TARGET": "stdout"},
+        airflow_2=True,
+        job={"cpu_seconds": _cpu_seconds()},
+    )
+    question = os.memfd_create("airtight-question")
+    os.write(question, asked)
+    os.lseek(question, 0, os.SEEK_SET)
+    lines, line_writer = os.pipe()
+    answers, answer_writer = os.pipe()
+    descriptors = [question, line_writer, line_writer, answer_writer]
+    parse = _parsers.Parse(keeper.socket, order.packet(), descriptors)
+    for number in {*descriptors}:
+        os.close(number)
+    poll = select.poll()
+    poll.register(parse.control, select.POLLIN)
+    for number in (lines, answers):
+        poll.register(number, select.POLLIN)
+        os.set_blocking(number, False)
+    answer = b""
+    ending = None
+    while ending is None:
+        # The end comes last: everything that was written before it is there to be read.
+        if parse.control.fileno() in {number for number, _ in poll.poll()}:
+            ending = parse.wait()
+        answer += _read(answers, poll)[: _MAX_RESULT + 1 - len(answer)]
+        while piece := _read(lines, poll):
+            log.write(piece.decode("utf-8", "replace"))
+            if ending is None:
+                break
+        log.flush()
+    return ending, answer
 
-    def read_stderr() -> None:
-        for line in process.stderr:
-            last.append(line)
-            log.write(line)
-            log.flush()
 
-    reader = threading.Thread(target=read_stderr, daemon=True)
-    reader.start()
-    try:
-        process.stdin.write(job)
-        process.stdin.close()
-    except BrokenPipeError:
-        # It did not start; its exit code says so.
-        pass
-    with open(ours, "rb") as answers:
-        answer = answers.read(_MAX_RESULT)
-    code = process.wait()
-    reader.join()
-    return code, _numbers(answer), "".join(last)
+def _read(pipe: int, poll: select.poll) -> bytes:
+    """What there is to be read at once, up to a piece: whoever writes may never stop."""
+    piece = b""
+    # The end of it is heard of once.
+    with contextlib.suppress(BlockingIOError, KeyError):
+        piece = os.read(pipe, _PIECE_BYTES)
+        if not piece:
+            poll.unregister(pipe)
+    return piece
+
+
+def _cpu_seconds() -> int:
+    """More than a file can use until the manager's time limit: only what nobody waits for any more reaches it."""
+    from airflow.configuration import conf
+
+    limit = conf.getint("core", "dag_file_processor_timeout", fallback=50)
+    return (limit + 1) * (os.cpu_count() or 1)
 
 
 def _numbers(answer: bytes) -> tuple[int, int, int] | None:
@@ -170,7 +180,7 @@ def _log_stream(file_path: str) -> IO[str]:
     return sys.stdout
 
 
-def _record_import_error(file_path: str, dag_directory: str, said: str) -> None:
+def _record_import_error(file_path: str, dag_directory: str, why: str) -> None:
     """An import error of the file: there is no container that could write one."""
     from airflow import settings
     from airflow.dag_processing.processor import DagFileProcessor
@@ -181,7 +191,7 @@ def _record_import_error(file_path: str, dag_directory: str, said: str) -> None:
     try:
         DagFileProcessor.update_import_errors(
             file_last_changed={file_path: timezone.utcnow()},
-            import_errors={file_path: f"This file's container could not be run:\n{said}"},
+            import_errors={file_path: why},
             processor_subdir=dag_directory,
         )
     finally:

@@ -1,28 +1,30 @@
 """Airflow 3: makes the DAG processor parse each file in a container.
 
-In: `DagFileProcessorProcess.start`, which forks a child for a file. Out: the same child, become `airtight run` with
-the image's own parser inside (`inside/parse_v3.py`); requests, results and log lines go over the descriptors that the
-manager made. Nothing else of the manager changes: time limits, SIGKILL and callbacks work on the child's pid. Where
-there was no container (the image is missing, a setting is refused), that is an import error of the file, which people
-look at. Must never pull an image: a pull would count against the file's time limit.
+In: `DagFileProcessorProcess.start`, which forks a child for a file. Out: the same child, which gives its descriptors to
+a process in a warm container (`_parsers.py`, `inside/parsers_v3.py`) and ends as that one ends; requests, results and
+log lines go over the descriptors that the manager made. Nothing else of the manager changes: its time limit and SIGKILL
+of the child reach the container, since the child's end is the process's end. Where there was no container (the image is
+missing, a setting is refused), that is an import error of the file, which people look at. Must never pull an image: a
+pull would count against the file's time limit.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import os
-import tempfile
-import weakref
+import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NoReturn
 
-from airtight_airflow import _command, _crossing, _versions
-from airtight_airflow._target import Target
+from airtight_airflow import _crossing, _parsers, _versions
+from airtight_airflow._target import log_descriptor
 
 _MARK = "_airtight"
 # The minor version from which on import errors are kept by the path within the bundle.
 _RELATIVE_SINCE = (3, 1)
+
+# Of why there was no container, this much is shown.
+_REASON_BYTES = 16 * 1024
 
 
 def install() -> None:
@@ -36,20 +38,27 @@ def install() -> None:
 
     @functools.wraps(original.__func__)
     def start(cls: type, *, path: Any, bundle_path: Path, **arguments: Any) -> Any:
-        descriptor, verdict = tempfile.mkstemp(prefix="airtight-verdict-")
-        os.close(descriptor)
         file, bundle = os.fspath(path), os.fspath(bundle_path)
-        arguments["target"] = target(file, bundle, arguments.get("bundle_name"), verdict)
+        keeper = _parsers.keeper(lambda: _crossing.without_secrets(os.environ))
+        packet = order(file, bundle, arguments.get("bundle_name")).packet()
+        # The child writes into it why there was no container.
+        reason = open(os.memfd_create("airtight-reason"), "w+b", buffering=0)  # noqa: SIM115
+        arguments["target"] = functools.partial(parse, keeper.socket, packet, reason)
         process = original.__func__(_processor_class(), path=path, bundle_path=bundle_path, **arguments)
-        process.file, process.bundle_path, process.verdict = file, bundle, Path(verdict)
-        # The manager has several ways of dropping a process; none of them may leave the file behind.
-        weakref.finalize(process, process.verdict.unlink, missing_ok=True)
+        process.file, process.bundle_path, process.reason = file, bundle, reason
         return process
 
     setattr(start, _MARK, original)
     DagFileProcessorProcess.start = classmethod(start)
     # The manager would import what a file names before it forks: of no use to another Python, and the host may lack it.
     conf.set("dag_processor", "parsing_pre_import_modules", "False")
+
+
+def parse(keeper: socket.socket, packet: bytes, reason: BinaryIO) -> NoReturn:
+    """What the manager's child does; an error here is shown by the manager as the child's."""
+    ending = _parsers.Parse(keeper, packet, [0, 1, 2, log_descriptor()]).wait()
+    reason.write((ending.explain() or "").encode()[:_REASON_BYTES])
+    ending.end_alike()
 
 
 @functools.cache
@@ -61,7 +70,7 @@ def _processor_class() -> type:
 
         file: str
         bundle_path: str
-        verdict: Path
+        reason: BinaryIO
 
         @property
         def is_ready(self) -> bool:
@@ -80,34 +89,36 @@ def _processor_class() -> type:
             return self.file if absolute else os.path.relpath(self.file, self.bundle_path)
 
         def _reason(self) -> str:
-            try:
-                reason = json.loads(self.verdict.read_text())["reason"]
-            except (OSError, ValueError, KeyError):
-                reason = f"exit code {self._exit_code}; the DAG processor's log of this file may say more"
-            failed = self._exit_code == _command.AIRTIGHT_FAILED
-            what = "could not be started" if failed else "ended without a result"
-            return f"airtight: the container that parses this file {what}: {reason}"
+            self.reason.seek(0)
+            written = self.reason.read().decode("utf-8", "replace")
+            return written or f"airtight: parsing this file ended with exit code {self._exit_code} and no result"
 
     return ContainerProcess
 
 
-def target(file: str, bundle_path: str, bundle_name: str | None, verdict: str) -> Target:
-    """What the child that is to parse `file` becomes. Before 3.2 a parser is not told the bundle's name."""
+def order(file: str, bundle_path: str, bundle_name: str | None) -> _parsers.Order:
+    """How `file` is parsed. Before 3.2 a parser is not told the bundle's name."""
     variables = dict(_crossing.settings())
-    labels = {"dag_file": file}
+    labels = {}
     if bundle_name is not None:
         variables.update(_crossing.bundle(bundle_name, bundle_path))
         labels["bundle_name"] = bundle_name
     code = _crossing.code_directories()
     major, minor = _versions.airflow_minor()
-    run = _command.Run(
-        profile=_command.DAG_PARSING,
-        dag_file=file,
-        program="parse_v3.py",
+    return _parsers.Order(
+        file=file,
+        program="parsers_v3.py",
         arguments=[f"{major}.{minor}", *code],
         read_only=list(dict.fromkeys([bundle_path, *code])),
-        variables=list(variables),
+        variables=variables,
         labels=labels,
-        flags=["--verdict", verdict],
+        job={"cpu_seconds": _cpu_seconds()},
     )
-    return Target(run, variables, dict(os.environ))
+
+
+def _cpu_seconds() -> int:
+    """More than a file can use until the manager's time limit: only what nobody waits for any more reaches it."""
+    from airflow.configuration import conf
+
+    limit = conf.getint("dag_processor", "dag_file_processor_timeout", fallback=50)
+    return (limit + 1) * (os.cpu_count() or 1)

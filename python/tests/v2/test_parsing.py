@@ -42,7 +42,7 @@ def test_a_missing_image_is_an_import_error_that_names_it(airflow: Airflow) -> N
     (airflow.home / "dags/good.py.metadata.yaml").write_text("docker_runtime:\n  image: no.such/image:1\n")
     airflow.parse_all()
     ((name, trace),) = airflow.ask("select filename, stacktrace from import_error")
-    assert name.endswith("/good.py") and "no.such/image:1" in trace
+    assert name.endswith("/good.py") and "no.such/image:1" in trace and "airtight image pull --for-dags DIR" in trace
 
 
 def test_a_file_that_takes_too_long_is_killed_with_its_container(airflow: Airflow) -> None:

@@ -55,8 +55,9 @@ def test_a_missing_image_is_an_import_error_of_the_file_that_says_so(airflow: Ai
     assert set(descriptions(airflow)) == {"asks"}
     ((name, message),) = airflow.ask("select filename, stacktrace from import_error")
     assert name == "good.py"
-    assert "the container that parses this file could not be started" in message
+    assert message.startswith("airtight: this file was not parsed")
     assert "no.such/image:1" in message
+    assert "parsing never pulls: airtight image pull --for-dags DIR" in message
 
 
 def test_plugins_and_cluster_policies_of_the_operator_count_inside(airflow: Airflow) -> None:
@@ -83,4 +84,4 @@ def test_a_parser_that_dies_is_an_import_error_of_the_file(airflow: Airflow) -> 
     airflow.parse_all()
     ((name, message),) = airflow.ask("select filename, stacktrace from import_error")
     assert name == "good.py"
-    assert "the container that parses this file ended without a result" in message
+    assert "the process that parsed this file in its container ended with exit code 7" in message

@@ -19,6 +19,7 @@
 //! - **Which Python**: [`python`]. It is started only where a file has the name of the function or
 //!   a star import in its text ([`places`]).
 
+mod answers;
 mod places;
 mod python;
 
@@ -35,6 +36,7 @@ use super::keys;
 use super::layer::{Item, Merged, Origin};
 use super::program::{self, NoEnd, OnLongSpeech};
 use crate::failure::{Failure, Result};
+pub use answers::Answers;
 use places::{Candidate, Places};
 
 const MODULE: &str = "airflow_local_settings";
@@ -52,7 +54,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const MAX_SAID: usize = 8 << 10;
 
 /// What came of asking.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Heard {
     /// The image, and which function named it; nothing where there is no function or it said `None`.
     image: Option<(String, Origin)>,
@@ -63,11 +65,12 @@ struct Heard {
 /// Asks the function, where there is one, and puts its answer above every layer.
 pub(super) fn decide(
     config: &AirflowConfig,
+    answers: &Answers,
     merged: &mut Merged,
     warnings: &mut Vec<Failure>,
 ) -> Result<()> {
     let image = final_image(merged).map(|(image, _)| image);
-    let heard = ask(config, &image.unwrap_or_default(), LIMIT)?;
+    let heard = ask(config, answers, &image.unwrap_or_default(), LIMIT)?;
     warnings.extend(heard.said.into_iter().map(Failure::usage));
     if let (Some((text, origin)), Some(key)) = (heard.image, keys::find("image")) {
         merged.settle(Item { key, text, origin });
@@ -76,7 +79,7 @@ pub(super) fn decide(
 }
 
 /// `image` is empty where no layer names one.
-fn ask(config: &AirflowConfig, image: &str, limit: Duration) -> Result<Heard> {
+fn ask(config: &AirflowConfig, answers: &Answers, image: &str, limit: Duration) -> Result<Heard> {
     let places = Places::of(config)?;
     let warnings = places.ignored.iter().map(|file| {
         format!(
@@ -84,15 +87,15 @@ fn ask(config: &AirflowConfig, image: &str, limit: Duration) -> Result<Heard> {
             file.display()
         )
     });
-    let mut heard = Heard {
-        image: None,
-        said: warnings.collect(),
-    };
+    let warnings: Vec<String> = warnings.collect();
     let environment = config.environment();
     let python = python::find(environment);
     let home = environment.get("HOME").map(Path::new);
     let Some(candidate) = places.candidate(python.as_deref().ok(), home) else {
-        return Ok(heard);
+        return Ok(Heard {
+            image: None,
+            said: warnings,
+        });
     };
     let question = Question {
         python: python?,
@@ -101,16 +104,29 @@ fn ask(config: &AirflowConfig, image: &str, limit: Duration) -> Result<Heard> {
         image,
         limit,
     };
-    let answer = question.put().map_err(|why| question.fail(why))?;
-    heard.said.extend(answer.said);
-    heard.image = answer.reply.and_then(|reply| {
-        let place = match reply.line {
-            Some(line) => format!("{FUNCTION} ({}:{line})", reply.file),
-            None => format!("{FUNCTION} ({})", reply.file),
-        };
-        Some((reply.image?, Origin::Answer(place)))
-    });
+    let put = || {
+        let answer = question.put().map_err(|why| question.fail(why))?;
+        Ok(answer.into())
+    };
+    let mut heard = answers.of(&candidate.file, image, put)?;
+    heard.said.splice(0..0, warnings);
     Ok(heard)
+}
+
+impl From<Answer> for Heard {
+    fn from(answer: Answer) -> Self {
+        let image = answer.reply.and_then(|reply| {
+            let place = match reply.line {
+                Some(line) => format!("{FUNCTION} ({}:{line})", reply.file),
+                None => format!("{FUNCTION} ({})", reply.file),
+            };
+            Some((reply.image?, Origin::Answer(place)))
+        });
+        Self {
+            image,
+            said: answer.said,
+        }
+    }
 }
 
 struct Question<'a> {

@@ -66,7 +66,12 @@ impl Operator {
 
     fn ask_within(&self, image: &str, limit: Duration) -> Result<Heard> {
         let environment: Environment = self.variables.iter().cloned().collect();
-        ask(&AirflowConfig::without_file(environment), image, limit)
+        ask(
+            &AirflowConfig::without_file(environment),
+            &Answers::default(),
+            image,
+            limit,
+        )
     }
 
     #[track_caller]

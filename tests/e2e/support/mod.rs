@@ -3,10 +3,13 @@
 mod airflow;
 pub mod bomb;
 pub mod containerd;
+pub mod keeper;
 pub mod ledger;
 pub mod mounted;
 mod output;
 pub mod processes;
+pub mod proxy;
+pub mod registry;
 pub mod runs;
 mod shell;
 pub mod terminal;

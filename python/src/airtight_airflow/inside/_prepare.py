@@ -16,18 +16,26 @@ NO_DATABASE = "sqlite:////tmp/none.db"
 
 def prepare(code_directories: list[str]) -> None:
     """Makes `import airflow` work, and work alike for whatever user the container runs as."""
-    # Python put the directory of this program first: DAG files must not find our modules there.
-    sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
+    hide_programs()
     sys.path.extend(path for path in code_directories if path not in sys.path)
 
     os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = NO_DATABASE
     os.environ.pop("AIRFLOW__CORE__SQL_ALCHEMY_CONN", None)
+    for flag in ("TASK_EXECUTION_RUNTIME", "SCHEDULER_DAG_PARSING_RUNTIME"):
+        # An image may have them on, and this package installed; containers start no containers.
+        os.environ[f"AIRFLOW__CORE__{flag}"] = ""
 
     home = os.environ.get("AIRFLOW_HOME") or os.path.join(os.path.expanduser("~"), "airflow")
     if "AIRFLOW_CONFIG" not in os.environ and not os.path.exists(os.path.join(home, "airflow.cfg")):
         # Airflow would write one, with a key of its own in it, where this user may not write.
         descriptor, os.environ["AIRFLOW_CONFIG"] = tempfile.mkstemp(prefix="airflow-", suffix=".cfg")
         os.close(descriptor)
+
+
+def hide_programs() -> None:
+    """Takes the directory of our programs, which Python put first, off its path: DAG files must find none of them."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [path for path in sys.path if path != here]
 
 
 def image_minor() -> tuple[int, int]:

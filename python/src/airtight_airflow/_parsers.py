@@ -1,0 +1,161 @@
+"""The client of the keeper of warm parsers (docs/parsers.md): one keeper for each process that has files parsed.
+
+In: orders for DAG files with descriptors for the program in the container. Out: how the file's process there ended. The
+keeper, `airtight parse --serve`, is started for the first file, and again where it has died; it ends with this process,
+and kills a file's process when whoever waits for it is gone. Must never give the keeper what no container and no hook
+of the operator's needs.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from airtight_airflow import _command
+
+# The most that a packet of the keeper's holds.
+_PACKET_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True)
+class Order:
+    """One file to be parsed, and the container for it and its like."""
+
+    file: str
+    # A file of inside/ and its arguments; the first one, its socket, is the keeper's to add.
+    program: str
+    arguments: Sequence[str] = ()
+    # Host paths, mounted read-only at the same path inside.
+    read_only: Sequence[str] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    # What `airtight run --airflow-2` adds.
+    airflow_2: bool = False
+    # For the program alone.
+    job: Mapping[str, Any] = field(default_factory=dict)
+
+    def packet(self) -> bytes:
+        """As the keeper reads it."""
+        return json.dumps(
+            {
+                "file": self.file,
+                "program": f"{_command.INSIDE}/{self.program}",
+                "arguments": list(self.arguments),
+                "mounts": _command.mounts(self.read_only),
+                "variables": dict(self.variables),
+                "labels": dict(self.labels),
+                "airflow_2": self.airflow_2,
+                "job": {"file": self.file, **self.job},
+            }
+        ).encode()
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a file's process ended."""
+
+    code: int | None = None
+    signal: int | None = None
+    # Why there was none, or nobody knows how it ended.
+    failed: str | None = None
+
+    def explain(self) -> str | None:
+        """For the author of a file of which there is no result; nothing where the process ended well."""
+        if self.failed is not None:
+            return f"airtight: this file was not parsed: {self.failed}"
+        if self.code == 0:
+            return None
+        how = f"ended with exit code {self.code}"
+        if self.signal is not None:
+            how = f"was killed by {signal.Signals(self.signal).name}"
+        if self.signal == signal.SIGKILL:
+            how += ", as the kernel does where a container's memory limit is reached"
+        return (
+            f"airtight: the process that parsed this file in its container {how};"
+            " the DAG processor's log of this file may say more"
+        )
+
+    def end_alike(self) -> NoReturn:
+        """Ends this process, a fork of Airflow's, in the same way."""
+        if self.signal is not None:
+            # Not with the memory of Airflow's own process in a file.
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            if self.signal not in (signal.SIGKILL, signal.SIGSTOP):
+                signal.signal(self.signal, signal.SIG_DFL)
+            os.kill(os.getpid(), self.signal)
+        os._exit(_command.AIRTIGHT_FAILED if self.code is None else self.code)
+
+
+class Keeper:
+    """A living `airtight parse --serve`, for this process and its forks."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            # What it and its containers have to say goes where this process says it.
+            self._process = subprocess.Popen(
+                [_command.binary(), "parse", "--serve", str(theirs.fileno())],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=2,
+                pass_fds=[theirs.fileno()],
+            )
+
+    def lives(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """Ends it and its containers."""
+        self.socket.close()
+        self._process.wait()
+
+
+_keeper: Keeper | None = None
+
+
+def keeper(environment: Callable[[], Mapping[str, str]]) -> Keeper:
+    """This process's keeper; `environment` is asked for one that has yet to be started."""
+    global _keeper
+    if _keeper is not None and not _keeper.lives():
+        _keeper.close()
+        _keeper = None
+    if _keeper is None:
+        _keeper = Keeper(environment())
+    return _keeper
+
+
+class Parse:
+    """A file that is being parsed."""
+
+    def __init__(self, channel: socket.socket, packet: bytes, descriptors: Sequence[int]) -> None:
+        """Gives `packet` to the keeper at the other end of `channel`; descriptor k becomes the file's descriptor k."""
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            numbers = array.array("i", [theirs.fileno(), *descriptors])
+            # Where the keeper is dead, nobody answers, as when it dies later.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                channel.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)])
+
+    def wait(self) -> Ending:
+        """Its end."""
+        try:
+            answer = self.control.recv(_PACKET_BYTES)
+        except ConnectionResetError:
+            answer = b""
+        if not answer:
+            return Ending(failed="airtight's keeper of parsers ended; what it said is in the log of the DAG processor")
+        said = json.loads(answer)
+        if "failed" in said:
+            hint = said.get("hint")
+            return Ending(failed=f"{said['failed']}\nHint: {hint}" if hint else said["failed"])
+        return Ending(code=said.get("code"), signal=said.get("signal"))
