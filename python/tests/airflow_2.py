@@ -85,6 +85,9 @@ def plain(home: Path, database: str, dag_files: Path) -> Airflow:
         "AIRFLOW__SCHEDULER__STANDALONE_DAG_PROCESSOR": str(not database.startswith("sqlite")),
         "AIRFLOW__CORE__EXECUTE_TASKS_NEW_PYTHON_INTERPRETER": "True",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        # Airflow's own supervisor, which is in the container too, waits a minute for a process that is deaf to SIGTERM,
+        # and another one after a SIGKILL that does not reach it. Then it ends, and with it the container.
+        "AIRFLOW__CORE__KILLED_TASK_CLEANUP_TIME": "5",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
         "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",

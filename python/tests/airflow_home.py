@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -24,8 +25,9 @@ from typing import Any
 
 # For whatever takes long on a loaded machine.
 DEADLINE_SECONDS = 240
-# After that a component that was asked to end is killed.
-END_SECONDS = 60
+# Within it, a component that was asked to end has ended, or is asked again, as Airflow's own log proposes: it may wait
+# for a task of a worker that was killed. The third time it is killed with all that it has started.
+END_SECONDS = 20
 
 SETTINGS = {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -83,18 +85,15 @@ class Airflow:
         """An `airflow` command for as long as the block lasts; its output goes to a file in AIRFLOW_HOME."""
         name = "-".join(words)
         with open(self.home / f"{name}.log", "ab") as log:
-            process = subprocess.Popen(["airflow", *words], env=self.environment, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                ["airflow", *words], env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
             self.components[name] = process
             try:
                 yield process
             finally:
                 del self.components[name]
-                process.terminate()
-                try:
-                    process.wait(END_SECONDS)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                end(process)
 
     def until(self, is_so: Callable[[], bool], otherwise: str) -> None:
         """Asks until it is so; fails, with everything that was logged, when time is up or a component has ended."""
@@ -171,6 +170,17 @@ def need(name: str) -> str:
     if not value:
         raise RuntimeError(f"{name} is not set: run these tests with `make test-airflow`")
     return value
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the leader of a session, by force where asking twice does not help."""
+    for _ in range(2):
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
+            return
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def until(is_so: Callable[[], bool], otherwise: Callable[[], str], seconds: float = DEADLINE_SECONDS) -> None:

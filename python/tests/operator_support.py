@@ -44,7 +44,9 @@ sys.path[:0] = PATHS
 
 def airtight(*words: str) -> str:
     """What an airtight command prints."""
-    return subprocess.run([os.environ.get("AIRTIGHT_BIN", "airtight"), *words], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [os.environ.get("AIRTIGHT_BIN", "airtight"), *words], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def containers() -> str:

@@ -34,6 +34,9 @@ def running(
     airflow = make_airflow(tmp_path_factory.mktemp(executor), database, image, executor)
     airflow.environment |= {
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        # Once is enough.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+        "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "600",
         "AIRFLOW__CORE__PARALLELISM": "6",
         "AIRFLOW__CELERY__WORKER_CONCURRENCY": "6",
         "AIRFLOW__CELERY__BROKER_URL": redis.url,
