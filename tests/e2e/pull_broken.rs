@@ -17,7 +17,7 @@ const MEGABYTE: usize = 1 << 20;
 fn with_big_image() -> (Registry, String) {
     let registry = Registry::plain();
     let mut layout = Layout::new();
-    let mut layers = layout.add(&this_host(), &[("big", noise(1, 4 * MEGABYTE))]);
+    let mut layers = layout.add(&this_host(), &[("big", noise(4 * MEGABYTE))]);
     registry.push_layout(&layout, "big:1");
     (registry, layers.remove(0))
 }
@@ -71,7 +71,7 @@ fn three_layers_come_at_once() {
     let registry = Registry::plain();
     let mut layout = Layout::new();
     let files: Vec<_> = (1..=5)
-        .map(|n| (["a", "b", "c", "d", "e"][n - 1], noise(n as u64, 1000)))
+        .map(|n| (["a", "b", "c", "d", "e"][n - 1], noise(1000)))
         .collect();
     let ours = this_host();
     let layers = layout.add(&ours, &files);
@@ -100,12 +100,12 @@ fn three_layers_come_at_once() {
 fn what_is_here_is_not_fetched_again() {
     let registry = Registry::plain();
     let ours = this_host();
-    let base = ("base", noise(1, 1000));
+    let base = ("base", noise(1000));
     let mut layout = Layout::new();
-    let first = layout.add(&ours, &[base.clone(), ("one", noise(2, 1000))]);
+    let first = layout.add(&ours, &[base.clone(), ("one", noise(1000))]);
     registry.push_layout(&layout, "image:1");
     let mut layout = Layout::new();
-    let second = layout.add(&ours, &[base, ("two", noise(3, 1000))]);
+    let second = layout.add(&ours, &[base, ("two", noise(1000))]);
     registry.push_layout(&layout, "image:2");
     let proxy = Proxy::before(&registry.name, |_| Act::Pass);
     let host = Host::with(&[]);
