@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 TASK_EXECUTION = "task-execution"
-DAG_PARSING = "dag-parsing"
 
 # The exit code of --as-payload where airtight, not the payload, failed.
 AIRTIGHT_FAILED = 121
