@@ -5,7 +5,7 @@
 //! unpacked. A file whose settings are refused is a failure of its own and stops none of the others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -31,9 +31,10 @@ const SHOWN: usize = 3;
 /// Images by name with the files that name them, and files that cannot be read.
 #[derive(Default)]
 struct Wishes {
-    images: BTreeMap<String, (Wanted, BTreeSet<PathBuf>)>,
-    refused: Vec<(PathBuf, Failure)>,
+    images: BTreeMap<String, (Wanted, BTreeSet<String>)>,
+    refused: Vec<(String, Failure)>,
     warnings: BTreeSet<String>,
+    /// containerd's, as airflow.cfg says.
     address: Option<String>,
 }
 
@@ -89,7 +90,7 @@ pub(super) async fn run(
         stop: stop(),
     };
     let images = wishes.images.into_iter();
-    let rows = images.map(|(image, (wanted, files))| work.row(image, wanted, files, directory));
+    let rows = images.map(|(image, (wanted, files))| work.row(image, wanted, files));
     let rows: Vec<Row> = stream::iter(rows).buffered(AT_ONCE).collect().await;
     work.display.clear();
     let interrupted = rows.iter().filter_map(|row| row.result.as_ref().err());
@@ -111,16 +112,17 @@ impl Wishes {
         let airflow_cfg = AirflowConfig::find(&Environment::of_this_process())?;
         // What holds for DAG files that have no metadata file.
         if let Some(path) = airflow_cfg {
-            wishes.add(None, &path, globals);
+            wishes.add(None, &path.display().to_string(), globals);
         }
         for dag_file in dag_files::named([&directory.to_owned()])? {
-            wishes.add(Some(&dag_file), &dag_file, globals);
+            let below = dag_file.strip_prefix(directory).unwrap_or(&dag_file);
+            wishes.add(Some(&dag_file), &below.display().to_string(), globals);
         }
         Ok(wishes)
     }
 
     /// Takes in what is wanted for `dag_file` in both profiles; `named_by` is what a user is shown.
-    fn add(&mut self, dag_file: Option<&Path>, named_by: &Path, globals: &Globals) {
+    fn add(&mut self, dag_file: Option<&Path>, named_by: &str, globals: &Globals) {
         for profile in Profile::ALL {
             let sources = Sources {
                 profile: Some(profile),
@@ -132,7 +134,7 @@ impl Wishes {
             match settings::read_from(sources, Vec::new(), globals, image) {
                 Ok(read) => self.take(read, named_by),
                 Err(failure) => {
-                    let known = |(file, known): &(PathBuf, Failure)| {
+                    let known = |(file, known): &(String, Failure)| {
                         file == named_by && known.to_string() == failure.to_string()
                     };
                     if !self.refused.iter().any(known) {
@@ -143,7 +145,7 @@ impl Wishes {
         }
     }
 
-    fn take(&mut self, read: Read, named_by: &Path) {
+    fn take(&mut self, read: Read, named_by: &str) {
         self.warnings.extend(read.warnings);
         self.address.get_or_insert(read.address);
         if final_image(&read.merged).is_none() {
@@ -168,24 +170,12 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn row(
-        &self,
-        image: String,
-        wanted: Wanted,
-        files: BTreeSet<PathBuf>,
-        directory: &Path,
-    ) -> Row {
+    async fn row(&self, image: String, wanted: Wanted, files: BTreeSet<String>) -> Row {
         let begun = Instant::now();
         let result = self.provide(&wanted).await;
-        let shown = |file: &PathBuf| {
-            file.strip_prefix(directory)
-                .unwrap_or(file)
-                .display()
-                .to_string()
-        };
         Row {
             image,
-            files: files.iter().map(shown).collect(),
+            files: files.into_iter().collect(),
             took: begun.elapsed(),
             result,
         }
@@ -215,7 +205,7 @@ impl Work<'_> {
     }
 }
 
-fn print(rows: &[Row], refused: &[(PathBuf, Failure)]) -> Result<()> {
+fn print(rows: &[Row], refused: &[(String, Failure)]) -> Result<()> {
     let mut table = out::table(&["IMAGE", "FILES", "RESULT", "SIZE", "SECONDS"]);
     for row in rows {
         let (result, size) = match &row.result {
@@ -227,11 +217,9 @@ fn print(rows: &[Row], refused: &[(PathBuf, Failure)]) -> Result<()> {
         table.add_row([image, files, result.to_owned(), size, seconds]);
     }
     for (file, _) in refused {
-        let file = file.file_name().unwrap_or(file.as_os_str());
-        let file = file.to_string_lossy().into_owned();
         table.add_row([
             "-".to_owned(),
-            file,
+            file.clone(),
             "refused".to_owned(),
             String::new(),
             String::new(),
@@ -254,7 +242,7 @@ fn listed(files: &[String]) -> String {
     }
 }
 
-fn data(rows: &[Row], refused: &[(PathBuf, Failure)]) -> Value {
+fn data(rows: &[Row], refused: &[(String, Failure)]) -> Value {
     let image = |row: &Row| {
         let mut value = json!({
             "image": row.image,
@@ -274,7 +262,7 @@ fn data(rows: &[Row], refused: &[(PathBuf, Failure)]) -> Value {
         }
         value
     };
-    let file = |(file, failure): &(PathBuf, Failure)| json!({"file": file.to_string_lossy(), "error": error(failure)});
+    let file = |(file, failure): &(String, Failure)| json!({"file": file, "error": error(failure)});
     json!({
         "images": rows.iter().map(image).collect::<Vec<_>>(),
         "refused": refused.iter().map(file).collect::<Vec<_>>(),

@@ -220,7 +220,7 @@ impl Source<'_> {
             .body
             .all(limit)
             .await?;
-        same(digest, &bytes).map_err(Trouble::Refused)?;
+        same(digest, &bytes)?;
         Ok(bytes)
     }
 

@@ -4,7 +4,7 @@
 //! attempts in between bring something; a registry that does not know ranges sends the beginning
 //! again, which is dropped. More bytes than the manifest says are never taken.
 
-use super::registry::{Content, Repository, Trouble};
+use super::registry::{Content, Repository, Sort, Trouble};
 use super::{Watch, pause_after};
 use crate::cli::human;
 use crate::failure::{Failure, Kind, Result};
@@ -92,9 +92,10 @@ impl<'a> Layer<'a> {
 
     /// Waits, and says so; or the end, when it has broken too often.
     async fn endure(&mut self, trouble: Trouble, position: u64) -> Result<()> {
-        let Trouble::Passing { failure, pause } = trouble else {
+        let Sort::Passing(pause) = trouble.sort else {
             return Err(trouble.failure());
         };
+        let failure = trouble.failure();
         let (times, last) = self.broken;
         let times = if position >= last.saturating_add(PROGRESS) {
             1

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use self::documents::{Document, Documents, Source};
 use self::layer::Layer;
-use self::registry::{Registries, Repository, Trouble};
+use self::registry::{Registries, Repository, Sort, Trouble};
 use super::descriptor::Descriptor;
 use super::labels::Labels;
 use super::lease::under_lease;
@@ -235,17 +235,22 @@ where
 {
     let mut times = 1;
     loop {
-        match ask().await {
+        let trouble = match ask().await {
             Ok(answer) => return Ok(answer),
-            Err(Trouble::Passing { failure, pause }) if times < ATTEMPTS => {
-                let pause = pause_after(times, pause);
-                let wait = humantime::format_duration(pause);
-                (watch.note)(format!("{failure}; asking again in {wait}"));
-                tokio::time::sleep(pause).await;
-                times += 1;
-            }
-            Err(trouble) => return Err(trouble.failure()),
+            Err(trouble) => trouble,
+        };
+        let Sort::Passing(pause) = trouble.sort else {
+            return Err(trouble.failure());
+        };
+        let failure = trouble.failure();
+        if times >= ATTEMPTS {
+            return Err(failure);
         }
+        let pause = pause_after(times, pause);
+        let wait = humantime::format_duration(pause);
+        (watch.note)(format!("{failure}; asking again in {wait}"));
+        tokio::time::sleep(pause).await;
+        times += 1;
     }
 }
 

@@ -82,7 +82,7 @@ impl Access {
         state.header = None;
         state.challenge = Some(challenge.clone());
         let found = self.keyring.find(&self.host, &self.repository).await;
-        let found = found.map_err(Trouble::Refused)?;
+        let found = found?;
         state.origin = found.as_ref().map(|found| found.origin.clone());
         let header = match &challenge {
             Challenge::Basic => basic(found.as_ref().map(|found| &found.secret)),
@@ -126,7 +126,7 @@ impl Access {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => {
                 let failure = Failure::new(Kind::Image, what).because(answer.status.to_string());
                 let origin = found.map(|found| found.origin);
-                return Err(Trouble::Refused(self.advise(failure, origin.as_deref())));
+                return Err(self.advise(failure, origin.as_deref()).into());
             }
             status => return Err(Trouble::of(what, status, &answer.headers, b"")),
         }

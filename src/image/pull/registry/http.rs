@@ -151,24 +151,16 @@ fn silence(idle: Duration) -> String {
 /// No answer at all. What is wrong with a certificate stays wrong.
 fn unanswered(what: String, error: &(dyn std::error::Error + 'static)) -> Trouble {
     let why = chain(error);
-    match tls_error(error) {
+    let hint = match tls_error(error) {
         Some(rustls::Error::InvalidCertificate(_)) => {
-            let trouble = Trouble::refused(what, why);
-            Trouble::Refused(trouble.failure().hint(
-                "--ca-file FILE names the registry's own authority, and so does \
-                 /etc/containerd/certs.d/HOST[:PORT]/ca.crt",
-            ))
+            "--ca-file FILE names the registry's own authority, and so does /etc/containerd/certs.d/HOST[:PORT]/ca.crt"
         }
         Some(rustls::Error::InvalidMessage(_)) => {
-            let trouble = Trouble::refused(what, why);
-            Trouble::Refused(
-                trouble
-                    .failure()
-                    .hint("does the registry speak TLS? --plain-http is for one that does not"),
-            )
+            "does the registry speak TLS? --plain-http is for one that does not"
         }
-        _ => Trouble::broken(what, why),
-    }
+        _ => return Trouble::broken(what, why),
+    };
+    Trouble::refused(what, why).told(|failure| failure.hint(hint))
 }
 
 /// The TLS library's own error, wherever it is among the causes. (What an `io::Error` is made from is

@@ -14,32 +14,46 @@ const MAX_SAID: usize = 300;
 
 /// A request that came to nothing.
 #[derive(Debug)]
-pub enum Trouble {
-    /// The connection broke, or the registry has trouble of its own: it may pass.
-    Passing {
-        /// What is reported when it does not.
-        failure: Failure,
-        /// How long the registry wants to be left alone.
-        pause: Option<Duration>,
-    },
+pub struct Trouble {
+    /// Whether asking again may help.
+    pub sort: Sort,
+    failure: Box<Failure>,
+}
+
+/// Whether asking again may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// The connection broke, or the registry has trouble of its own: it may pass. How long the registry
+    /// wants to be left alone.
+    Passing(Option<Duration>),
     /// It said no.
-    Refused(Failure),
+    Refused,
     /// It said that it does not have this.
-    Missing(Failure),
+    Missing,
+}
+
+impl From<Failure> for Trouble {
+    /// Trouble of our own: it does not pass.
+    fn from(failure: Failure) -> Self {
+        Self {
+            sort: Sort::Refused,
+            failure: Box::new(failure),
+        }
+    }
 }
 
 impl Trouble {
     /// A connection that broke.
     pub fn broken(what: String, why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Passing {
-            failure: Failure::new(Kind::Image, what).because(why),
-            pause: None,
+        Self {
+            sort: Sort::Passing(None),
+            failure: Box::new(Failure::new(Kind::Image, what).because(why)),
         }
     }
 
     /// A plain no.
     pub fn refused(what: String, why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Refused(Failure::new(Kind::Image, what).because(why))
+        Failure::new(Kind::Image, what).because(why).into()
     }
 
     /// What an answer of this status means; `said` is its body.
@@ -48,28 +62,32 @@ impl Trouble {
             Some(said) => format!("{status}: {said}"),
             None => status.to_string(),
         };
-        let failure = Failure::new(Kind::Image, what).because(why);
-        match status {
-            StatusCode::NOT_FOUND => Self::Missing(failure),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Self::Passing {
-                failure,
-                pause: pause(headers),
-            },
-            status if status.is_server_error() => Self::Passing {
-                failure,
-                pause: pause(headers),
-            },
-            _ => Self::Refused(failure),
+        let passes = matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+        );
+        let sort = match status {
+            StatusCode::NOT_FOUND => Sort::Missing,
+            status if passes || status.is_server_error() => Sort::Passing(pause(headers)),
+            _ => Sort::Refused,
+        };
+        Self {
+            sort,
+            failure: Box::new(Failure::new(Kind::Image, what).because(why)),
+        }
+    }
+
+    /// The same trouble, said otherwise.
+    pub fn told(self, tell: impl FnOnce(Failure) -> Failure) -> Self {
+        Self {
+            sort: self.sort,
+            failure: Box::new(tell(*self.failure)),
         }
     }
 
     /// What to report.
     pub fn failure(self) -> Failure {
-        match self {
-            Self::Passing { failure, .. } | Self::Refused(failure) | Self::Missing(failure) => {
-                failure
-            }
-        }
+        *self.failure
     }
 }
 
@@ -120,11 +138,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, "7".parse().unwrap());
         let busy = Trouble::of("x".into(), StatusCode::TOO_MANY_REQUESTS, &headers, b"");
-        let Trouble::Passing { pause, .. } = busy else {
-            panic!("{busy:?}");
-        };
-        assert_eq!(pause, Some(Duration::from_secs(7)));
+        assert_eq!(busy.sort, Sort::Passing(Some(Duration::from_secs(7))));
         let gone = Trouble::of("x".into(), StatusCode::NOT_FOUND, &headers, b"");
-        assert!(matches!(gone, Trouble::Missing(_)));
+        assert_eq!(gone.sort, Sort::Missing);
     }
 }
