@@ -92,7 +92,8 @@ class _Task:
     def split(self) -> Target:
         """What the supervisor's child becomes."""
         variables = {**_crossing.settings(), **self.bundle()}
-        run = self.run("task_v3.py", [_text(_versions.airflow_minor())], variables)
+        # The last line of the task's log says how its container ended, and what it used.
+        run = self.run("task_v3.py", [_text(_versions.airflow_minor())], variables, flags=["--verbose"])
         return _TaskTarget(run, variables, dict(os.environ), self.bundle_name, self.bundle_version)
 
     def image(self) -> _image.Image:
