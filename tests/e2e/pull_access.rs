@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::support::Host;
 use super::support::proxy::{Act, Proxy, answer};
 use super::support::registry::{PASSWORD, Registry, USER};
+use super::support::{Host, Output};
 
 /// A registry with `busybox:1`.
 fn with_busybox() -> Registry {
@@ -128,4 +128,44 @@ fn a_registry_that_is_busy_is_asked_again() {
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.stderr.contains("429"), "{output:?}");
     host.airtight(&["image", "rm", &image]).ok();
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_used_and_sees_nothing_but_the_host() {
+    let registry = Registry::secure();
+    registry.push_archive("busybox", "busybox:1");
+    let proxy = Proxy::before(&registry.name, |_| Act::Pass);
+    let host = Host::with(&[]);
+    let port = registry.name.split(':').nth(1).unwrap();
+    let name = format!("registry.test:{port}");
+    let (auth, ca) = (credentials(&host, &name), registry.ca_file());
+    let image = format!("{name}/busybox:1");
+    let flags = ["--ca-file", &ca, "--registry-config", &auth, &image];
+    let pull = |value: &str| {
+        let mut command = host.command(&[&["image", "pull"], &flags[..]].concat());
+        command
+            .env("HTTPS_PROXY", value)
+            .env_remove("NO_PROXY")
+            .env_remove("no_proxy");
+        Output::of(&mut command)
+    };
+    let output = pull(&format!("http://user:hidden@{}", proxy.name));
+    assert_eq!(output.code, 0, "{output:?}");
+    let asked = proxy.requests("");
+    assert!(!asked.is_empty());
+    for head in asked {
+        assert!(head.starts_with(&format!("CONNECT {name} ")), "{head}");
+        assert!(
+            !head.contains("busybox") && !head.contains("s3cret"),
+            "{head}"
+        );
+    }
+    host.airtight(&["image", "rm", &image]).ok();
+    let output = pull("http://user:hidden@localhost:1");
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(
+        output.stderr.contains("through the proxy localhost"),
+        "{output:?}"
+    );
+    assert!(!output.stderr.contains("hidden"), "{output:?}");
 }

@@ -130,6 +130,38 @@ fn what_is_here_is_not_fetched_again() {
 }
 
 #[test]
+fn of_two_processes_that_pull_one_layer_one_fetches_it() {
+    let (registry, layer) = with_big_image();
+    let both = Arc::new((Mutex::new(0), Condvar::new()));
+    let asked = layer.clone();
+    // The layer is not sent before both have asked for the tag.
+    let proxy = Proxy::before(&registry.name, move |head| {
+        let (tags, changed) = &*both;
+        let mut tags = tags.lock().unwrap();
+        if head.starts_with("HEAD ") {
+            *tags += 1;
+            changed.notify_all();
+        } else if head.contains(&asked) {
+            drop(
+                changed
+                    .wait_timeout_while(tags, LIMIT, |tags| *tags < 2)
+                    .unwrap(),
+            );
+        }
+        Act::Pass
+    });
+    let host = Host::with(&[]);
+    let name = proxy.image("big:1");
+    let pull = || Run::start(&mut host.command(&["image", "pull", &name]));
+    for run in [pull(), pull()] {
+        let output = run.end();
+        assert_eq!(output.code, 0, "{output:?}");
+    }
+    assert_eq!(proxy.requests(&layer).len(), 1);
+    host.airtight(&["image", "rm", &name]).ok();
+}
+
+#[test]
 fn an_interrupted_pull_exits_with_the_signal_and_leaves_nothing() {
     let (registry, _) = with_big_image();
     let proxy = Proxy::before(&registry.name, |head| match head.contains("/blobs/") {

@@ -1,4 +1,5 @@
 //! Between airtight and a registry without TLS: sees every request, and answers some itself, badly.
+//! Between airtight and one with TLS it is an ordinary proxy, whatever host is asked for.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -93,6 +94,9 @@ fn serve(
         return client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     }
     seen.lock().unwrap().push(head.clone());
+    if head.starts_with("CONNECT ") {
+        return tunnel(client, TcpStream::connect(registry)?);
+    }
     let act = judge(&head);
     let limit = match &act {
         Act::Answer(answer) => return client.write_all(answer),
@@ -119,6 +123,17 @@ fn serve(
         // Until the client gives up.
         let _ = client.read(&mut [0]);
     }
+    client.shutdown(Shutdown::Both)
+}
+
+fn tunnel(mut client: TcpStream, mut upstream: TcpStream) -> io::Result<()> {
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    let (mut from_client, mut to_upstream) = (client.try_clone()?, upstream.try_clone()?);
+    thread::spawn(move || {
+        let _ = io::copy(&mut from_client, &mut to_upstream);
+        to_upstream.shutdown(Shutdown::Write)
+    });
+    io::copy(&mut upstream, &mut client)?;
     client.shutdown(Shutdown::Both)
 }
 
