@@ -18,6 +18,8 @@ pub enum Act {
     Stall(usize),
     /// The registry answers, and the last bit of it is another one.
     Flip,
+    /// The registry answers as one that does not know ranges.
+    Whole,
     /// This is the answer.
     Answer(Vec<u8>),
 }
@@ -100,11 +102,14 @@ fn serve(
     let act = judge(&head);
     let limit = match &act {
         Act::Answer(answer) => return client.write_all(answer),
-        Act::Pass | Act::Flip => None,
+        Act::Pass | Act::Flip | Act::Whole => None,
         Act::Cut(after) | Act::Stall(after) => Some(after),
     };
     let mut upstream = TcpStream::connect(registry)?;
-    let alone = head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    let mut alone = head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    if let Act::Whole = act {
+        alone = alone.replace("range: bytes=", "unknown: ");
+    }
     upstream.write_all(alone.as_bytes())?;
     match limit {
         None if matches!(act, Act::Flip) => {
