@@ -90,7 +90,10 @@ pub fn command() -> Command {
         )
         .arg(Format::arg());
     let flags = FLAGS.iter().filter_map(|name| keys::find(name)).map(flag);
-    hidden(command.args(flags)).arg(help_flag())
+    let command = command.args(flags).mut_arg("image", |arg| {
+        arg.help("The image for every file, whatever is said elsewhere")
+    });
+    hidden(command).arg(help_flag())
 }
 
 /// For the DAG processor that starts a keeper.
