@@ -27,6 +27,9 @@ use crate::leash::watch;
 /// it.
 const KILL_GRACE: Duration = Duration::from_secs(10);
 
+/// The most descriptors that a program takes with a job; with more it would leave, and all others with it.
+const MAX_DESCRIPTORS: usize = 16;
+
 /// How often a file is tried again whose container's settings were changed while it started.
 const MAX_ATTEMPTS: u32 = 5;
 
@@ -103,6 +106,8 @@ struct Container {
     /// None when it was told to end.
     handle: Option<Handle>,
     ready: bool,
+    /// Why its program will never be.
+    unfit: Option<String>,
     /// Whose file's settings it was started with.
     starter: JobNumber,
 }
@@ -201,6 +206,9 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
         if message::job(id, &order.job).len() > MAX_LENGTH {
             return control.answer(&refused("its job is longer than 128 KiB"));
         }
+        if descriptors.len() > MAX_DESCRIPTORS {
+            return control.answer(&refused("it has more than 16 descriptors"));
+        }
         let job = Job {
             order,
             control,
@@ -265,6 +273,7 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
                     let container = Container {
                         handle: Some(handle),
                         ready: false,
+                        unfit: None,
                         starter: id,
                     };
                     self.containers.insert(number, container);
@@ -305,7 +314,13 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
         match news {
             News::Line(line) => (self.say)(&line),
             News::Said(Said::Ready) => self.ready(number),
-            News::Said(Said::Ended { id, end }) => self.ended(number, id, end.into()),
+            News::Said(Said::Unfit(why)) => {
+                if let Some(container) = self.containers.get_mut(&number) {
+                    container.unfit = Some(why);
+                    container.handle = None;
+                }
+            }
+            News::Said(Said::Ended { id, end }) => self.ended(number, id, end),
             News::Dead(death) => self.dead(number, &death),
         }
     }
@@ -356,6 +371,7 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
     fn dead(&mut self, number: Number, death: &Death) {
         self.pool.gone(number);
         let container = self.containers.remove(&number);
+        let unfit = container.as_ref().and_then(|own| own.unfit.as_ref());
         let mut jobs = self.jobs_in(number);
         // Whoever it was started for comes last: if it was his settings that changed, the others get
         // another container.
@@ -372,7 +388,7 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
                 }
                 Place::Starting(_) => End::failed(format!(
                     "the container that parses this file could not be started: {}",
-                    death.why
+                    unfit.unwrap_or(&death.why)
                 )),
                 Place::Dying {
                     why: Killed::Late, ..
