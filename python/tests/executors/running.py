@@ -80,9 +80,11 @@ def add_dags(airflow: Airflow, image: str) -> None:
 def wait_until_parsed(airflow: Airflow) -> None:
     """Waits for every DAG; an import error ends that."""
 
+    found = "select dag_id from dag join serialized_dag using (dag_id)"
+
     def are_there() -> bool:
         errors = airflow.ask("select filename, stacktrace from import_error")
         assert not errors, f"{errors}\n{airflow.logs()}"
-        return set(DAGS) <= {dag_id for (dag_id,) in airflow.ask("select dag_id from serialized_dag")}
+        return set(DAGS) <= {dag_id for (dag_id,) in airflow.ask(found)}
 
     airflow.until(are_there, "not all DAGs are parsed")

@@ -16,8 +16,9 @@ from running import TEN, Running
 
 # Within it, a task that ended itself, was killed or whose worker died has to be gone: the kernel needs a moment for
 # all of its processes, and a loaded machine longer.
-AT_ONCE_SECONDS = 10
-# A task hears that it was marked with the next heartbeat, 5 seconds; then airtight's stop_timeout is 10.
+AT_ONCE_SECONDS = 20
+# A task hears that it was marked with the next heartbeat, 5 seconds; then airtight's stop_timeout is 10, and so is what
+# the tests give Airflow 2, which stops its task itself.
 STOP_SECONDS = 5 + 10 + AT_ONCE_SECONDS
 
 LIBRARIES = {"ten_lib1": "2.13.0", "ten_lib2": "3.0.4"}
