@@ -16,7 +16,6 @@ from airflow_home import Airflow, need
 DAG_FILES = Path(__file__).parent / "dags"
 # Copies of ten.py, and which image each is for.
 TEN = {"ten_lib1": "lib1", "ten_lib2": "lib2"}
-# In the order in which they are started: the last ones take long.
 DAGS = ("killed", "marked", "late", "eats", *TEN)
 
 AIRFLOW_2 = need("AIRTIGHT_TEST_AIRFLOW").startswith("2.")
