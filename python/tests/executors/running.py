@@ -16,7 +16,6 @@ from airflow_home import Airflow, need
 DAG_FILES = Path(__file__).parent / "dags"
 # Copies of ten.py, and which image each is for.
 TEN = {"ten_lib1": "lib1", "ten_lib2": "lib2"}
-# In the order in which they are started: the last ones take long.
 DAGS = ("killed", "marked", "late", "eats", *TEN)
 
 AIRFLOW_2 = need("AIRTIGHT_TEST_AIRFLOW").startswith("2.")
@@ -80,9 +79,11 @@ def add_dags(airflow: Airflow, image: str) -> None:
 def wait_until_parsed(airflow: Airflow) -> None:
     """Waits for every DAG; an import error ends that."""
 
+    found = "select dag_id from dag join serialized_dag using (dag_id)"
+
     def are_there() -> bool:
         errors = airflow.ask("select filename, stacktrace from import_error")
         assert not errors, f"{errors}\n{airflow.logs()}"
-        return set(DAGS) <= {dag_id for (dag_id,) in airflow.ask("select dag_id from serialized_dag")}
+        return set(DAGS) <= {dag_id for (dag_id,) in airflow.ask(found)}
 
     airflow.until(are_there, "not all DAGs are parsed")
