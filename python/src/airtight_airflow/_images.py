@@ -26,7 +26,7 @@ def is_here(image: str) -> bool:
     done = ask([_command.binary(), "image", "ls", "--quiet", "--", image], _environment())
     if done.returncode != 0:
         why = _reason(done.stderr.splitlines())
-        raise AirflowException(f"Nobody knows whether the image {image} is here: {why}")
+        raise AirflowException(f"Cannot look for the image {image}: {why}")
     return bool(done.stdout)
 
 
