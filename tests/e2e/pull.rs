@@ -46,6 +46,9 @@ fn an_image_is_pulled_by_tag_and_by_digest_and_runs() {
         "{output:?}"
     );
     assert!(output.stderr.contains("1 layer"), "{output:?}");
+    // containerd collects what nothing refers to.
+    host.ctr(&["leases", "create", "--id", "collect"]);
+    host.ctr(&["leases", "delete", "--sync", "collect"]);
     assert_eq!(host.run(&[&tag, "echo", "hi"]).ok(), "hi\n");
     host.airtight(&["image", "rm", &tag]).ok();
 

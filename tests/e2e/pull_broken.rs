@@ -54,6 +54,24 @@ fn a_layer_goes_on_where_its_connection_broke() {
 }
 
 #[test]
+fn a_registry_that_does_not_know_ranges_sends_the_beginning_again() {
+    let (registry, layer) = with_big_image();
+    let cuts = AtomicUsize::new(0);
+    let asked = layer.clone();
+    let proxy = Proxy::before(&registry.name, move |head| match head.contains(&asked) {
+        true if cuts.fetch_add(1, Ordering::SeqCst) == 0 => Act::Cut(3 * MEGABYTE / 2),
+        true => Act::Whole,
+        false => Act::Pass,
+    });
+    let host = Host::with(&[]);
+    let name = proxy.image("big:1");
+    let output = host.airtight(&["image", "pull", &name]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(proxy.requests(&layer).len(), 2);
+    host.airtight(&["image", "rm", &name]).ok();
+}
+
+#[test]
 fn a_registry_that_breaks_again_and_again_is_given_up_and_nothing_is_left() {
     let (registry, _) = with_big_image();
     let proxy = Proxy::before(&registry.name, |head| match head.contains("/blobs/") {
@@ -127,6 +145,38 @@ fn what_is_here_is_not_fetched_again() {
         "{requests:?}"
     );
     host.airtight(&["image", "rm", &one, &two]).ok();
+}
+
+#[test]
+fn of_two_processes_that_pull_one_layer_one_fetches_it() {
+    let (registry, layer) = with_big_image();
+    let both = Arc::new((Mutex::new(0), Condvar::new()));
+    let asked = layer.clone();
+    // The layer is not sent before both have asked for the tag.
+    let proxy = Proxy::before(&registry.name, move |head| {
+        let (tags, changed) = &*both;
+        let mut tags = tags.lock().unwrap();
+        if head.starts_with("HEAD ") {
+            *tags += 1;
+            changed.notify_all();
+        } else if head.contains(&asked) {
+            drop(
+                changed
+                    .wait_timeout_while(tags, LIMIT, |tags| *tags < 2)
+                    .unwrap(),
+            );
+        }
+        Act::Pass
+    });
+    let host = Host::with(&[]);
+    let name = proxy.image("big:1");
+    let pull = || Run::start(&mut host.command(&["image", "pull", &name]));
+    for run in [pull(), pull()] {
+        let output = run.end();
+        assert_eq!(output.code, 0, "{output:?}");
+    }
+    assert_eq!(proxy.requests(&layer).len(), 1);
+    host.airtight(&["image", "rm", &name]).ok();
 }
 
 #[test]

@@ -164,10 +164,10 @@ fn port(said: File) -> u16 {
     panic!("docker-registry did not start: {seen}");
 }
 
-/// An authority and a certificate of localhost by it.
+/// An authority and a certificate of localhost, and of a host that only a proxy knows, by it.
 fn certificates(dir: &Path) {
     fs::create_dir(dir.join("certs")).unwrap();
-    let names = "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n";
+    let names = "subjectAltName=DNS:localhost,DNS:registry.test\nbasicConstraints=CA:FALSE\n";
     fs::write(dir.join("names"), names).unwrap();
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     for command in [
