@@ -70,6 +70,7 @@ fn a_failure_is_1_and_a_wrong_command_line_125() {
         (&["image", "import", "/etc/passwd"], 1, "/etc/passwd"),
         (&["image", "rm"], 125, "NAME is missing"),
         (&["image", "rm", "Bad Name"], 125, "Bad Name"),
+        (&["image", "ls", "Bad Name"], 125, "for NAME:"),
         (&["image", "ls", "--format", "xml"], 125, "table, json"),
         (
             &["image", "ls", "-q", "--format=json"],

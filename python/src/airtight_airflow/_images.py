@@ -26,7 +26,7 @@ def is_here(image: str) -> bool:
     done = ask([_command.binary(), "image", "ls", "--quiet", "--", image], _environment())
     if done.returncode != 0:
         why = _reason(done.stderr.splitlines())
-        raise AirflowException(f"Nobody knows whether the image {image} is here: {why}")
+        raise AirflowException(f"Cannot look for the image {image}: {why}")
     return bool(done.stdout)
 
 
@@ -42,8 +42,10 @@ def pull(children: Children, image: str, conn_id: str | None, log: Any) -> None:
         # As DockerOperator has it: Airflow's pages fold what is in between.
         log.info("::group::Pulling image %s%s", image, given.words)
         argv = [_command.binary(), "image", "pull", *given.flags, "--", image]
-        status = children.run(argv, _environment(), given.descriptors, show)
-        log.info("::endgroup::")
+        try:
+            status = children.run(argv, _environment(), given.descriptors, show)
+        finally:
+            log.info("::endgroup::")
     if status != 0:
         why = "it was stopped on request" if children.stopped else _reason(lines)
         raise AirtightContainerFailedException(f"The image {image} was not pulled{given.words}: {why}", lines)
