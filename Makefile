@@ -11,6 +11,8 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 IMAGES := $(CURDIR)/.cache/images
 AIRFLOW_IMAGES := $(CURDIR)/.cache/airflow-images
+# The Airflow of the demo and of bench-airflow.
+AIRFLOW := 3.3.2
 # Arguments of the program behind a target: make test ARGS='--test e2e', make bench ARGS='-n 100'
 ARGS ?=
 # make test KEEP_LOGS=1 leaves containerd's log under .cache/logs/
@@ -22,15 +24,20 @@ help: ## this list
 
 # `exec`, so that a signal to make reaches the script that cleans up.
 .PHONY: demo
-demo: build images ## run one task in one sealed container, from nothing
-	@exec $(WITH_CONTAINERD) env AIRTIGHT=$(TARGET)/debug/airtight scripts/demo
+demo: build images ## run one task in one sealed container, then a DAG of Airflow's, from nothing
+	@$(WITH_CONTAINERD) env AIRTIGHT=$(TARGET)/debug/airtight scripts/demo
+	@scripts/install-deps mmdebstrap
+	@scripts/make-airflow-images $(AIRFLOW_IMAGES) $(AIRFLOW)
+	@exec scripts/with-airflow $(AIRFLOW) -- python3 scripts/demo-airflow
 
 .PHONY: test
 test: build images ## run every test against a private containerd
+	@scripts/install-deps docker-registry skopeo openssl
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
 
 .PHONY: test-airflow
-test-airflow: deps airflow-images ## run the tests of python/ with real versions of Airflow: ARGS='3.3.2 -- -k parsing'
+test-airflow: build images airflow-images ## run the tests of python/ with real versions of Airflow: ARGS='3.3.2 -- -k parsing'
+	@scripts/install-deps postgresql redis-server
 	@exec scripts/test-airflow $(ARGS)
 
 .PHONY: lint
@@ -42,6 +49,12 @@ bench: deps images ## time airtight beside ctr and runc, and the merging of 1,00
 	@cargo build --locked --release
 	@scripts/bench-config --airtight $(TARGET)/release/airtight
 	@exec $(WITH_CONTAINERD) scripts/bench --airtight $(TARGET)/release/airtight --images $(IMAGES) $(ARGS)
+
+.PHONY: bench-airflow
+bench-airflow: deps ## time DAG parsing and the start of tasks by the real Airflow, with and without containers
+	@scripts/install-deps mmdebstrap
+	@scripts/make-airflow-images $(AIRFLOW_IMAGES) $(AIRFLOW)
+	@exec scripts/with-airflow --airtight-profile release $(AIRFLOW) -- python3 scripts/bench-airflow $(ARGS)
 
 # Not part of CI: it runs for as long as one lets it. make fuzz ARGS='3600 metadata'
 .PHONY: fuzz

@@ -5,19 +5,55 @@ In: the variables that scripts/test-airflow sets. Out: fixtures. Must never use 
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
+import leftovers
 import pytest
+import services
+from airflow_3 import SECRET
+from airflow_home import migrate, need
+
+PASSWORD = f"{SECRET}of-the-servers"
 
 
-def need(name: str) -> str:
-    """A variable of the runner's."""
-    value = os.environ.get(name)
-    if not value:
-        pytest.fail(f"{name} is not set: run these tests with `make test-airflow`")
-    return value
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database, since making one takes long."""
+    home = tmp_path_factory.mktemp("migrated")
+    migrate(home, f"sqlite:///{home}/airflow.db")
+    return home / "airflow.db"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[services.Server]:
+    """The server of Airflow's database."""
+    with services.postgresql(PASSWORD) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[services.Server]:
+    """Celery's broker."""
+    with services.redis(PASSWORD) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgresql: services.Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with this Airflow's tables."""
+    name = "migrated"
+    home = tmp_path_factory.mktemp(name)
+    migrate(home, services.make_database(postgresql, name))
+    return name
+
+
+@pytest.fixture(scope="session")
+def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[leftovers.Watch]:
+    """What is left of containers, from now on."""
+    with leftovers.watching(tmp_path_factory.mktemp("watch")) as watch:
+        yield watch
 
 
 @pytest.fixture(scope="session")
@@ -26,5 +62,5 @@ def image() -> Iterator[str]:
     command = ["airtight", "image", "import", need("AIRTIGHT_TEST_AIRFLOW_IMAGE")]
     imported = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     yield imported.split()[0]
-    # What Airflow killed, the next command of airtight tidies away; here nobody else would give one.
-    subprocess.run(["airtight", "image", "ls"], check=True, stdout=subprocess.DEVNULL)
+    # Here nobody else would give the next command.
+    leftovers.tidy()

@@ -1,7 +1,7 @@
 """What the tests of AirtightOperator share: a home for Airflow, the package's entry points, images, and a run.
 
-In: AIRTIGHT_BIN, AIRTIGHT_TEST_IMAGES, and the containerd of `scripts/with-containerd`. Must be imported before
-Airflow is: Airflow reads its settings once.
+In: AIRTIGHT_BIN or airtight on PATH, AIRTIGHT_TEST_IMAGES, and the containerd of `scripts/with-containerd`. Must be
+imported before Airflow is: Airflow reads its settings once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ sys.path[:0] = PATHS
 
 def airtight(*words: str) -> str:
     """What an airtight command prints."""
-    return subprocess.run([os.environ["AIRTIGHT_BIN"], *words], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [os.environ.get("AIRTIGHT_BIN", "airtight"), *words], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def containers() -> str:

@@ -62,8 +62,16 @@ const ADVICE: &[(&[&str], &str)] = &[
         "--device makes device nodes available, such as --device /dev/nvidia0",
     ),
     (
-        &["--pull", "--disable-content-trust", "--platform"],
-        "this version does not pull: airtight image import FILE",
+        &["--pull"],
+        "a run never pulls in this version: airtight image pull IMAGE comes before it",
+    ),
+    (
+        &["--platform"],
+        "the image for this host runs; airtight image pull --platform fetches another",
+    ),
+    (
+        &["--disable-content-trust"],
+        "every image is compared with its digest, and signatures are not checked; leave it out",
     ),
     (&["--log-driver", "--log-opt"], OUTPUT),
     (

@@ -1,12 +1,16 @@
-//! `airtight image`: import, list and remove images.
+//! `airtight image`: pull, import, list and remove images.
 //!
 //! The arguments become the types of the room `image/`, its results become text or JSON on
 //! standard output; progress goes to standard error, and only to a terminal.
 
+mod for_dags;
+mod pull;
 mod show;
+mod watch;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
+use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
@@ -16,19 +20,20 @@ use super::interrupt::interrupted;
 use super::out::{self, Format};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
-use crate::image::import::{Archive, Options, Source, Unpack, import};
-use crate::image::list::list;
+use crate::image::import::{Archive, Options, Source, import};
+use crate::image::list::{list, list_only};
 use crate::image::remove::{Users, remove};
-use crate::image::unpack::DEFAULT_SNAPSHOTTER;
+use crate::image::unpack::{DEFAULT_SNAPSHOTTER, Unpack};
 use crate::image::{Reference, Wanted};
 use show::ProgressLine;
 
 /// The verb's definition.
 pub fn command() -> Command {
     Command::new("image")
-        .about("Imports, lists and removes images")
+        .about("Pulls, imports, lists and removes images")
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .subcommand(pull::command())
         .subcommand(import_command())
         .subcommand(ls_command())
         .subcommand(rm_command())
@@ -63,21 +68,31 @@ fn import_command() -> Command {
                 .help("Calls the image NAME, whatever the archive calls it")
                 .value_parser(|text: &str| text.parse::<Reference>()),
         )
-        .arg(
-            Arg::new("no-unpack")
-                .long("no-unpack")
-                .action(ArgAction::SetTrue)
-                .help("Leaves unpacking to the first run"),
-        )
-        .arg(
-            Arg::new("snapshotter")
-                .long("snapshotter")
-                .value_name("NAME")
-                .env("CONTAINERD_SNAPSHOTTER")
-                .default_value(DEFAULT_SNAPSHOTTER)
-                .help("The snapshotter to unpack with"),
-        )
+        .args(unpack_args())
         .arg(Format::arg())
+}
+
+/// What is done with what comes in.
+fn unpack_args() -> [Arg; 2] {
+    [
+        Arg::new("no-unpack")
+            .long("no-unpack")
+            .action(ArgAction::SetTrue)
+            .help("Leaves unpacking to the first run"),
+        Arg::new("snapshotter")
+            .long("snapshotter")
+            .value_name("NAME")
+            .env("CONTAINERD_SNAPSHOTTER")
+            .default_value(DEFAULT_SNAPSHOTTER)
+            .help("The snapshotter to unpack with"),
+    ]
+}
+
+fn unpack_of(matches: &ArgMatches) -> Unpack {
+    match matches.get_one::<String>("snapshotter") {
+        Some(name) if !matches.get_flag("no-unpack") => Unpack::With(name.clone()),
+        _ => Unpack::Later,
+    }
 }
 
 fn ls_command() -> Command {
@@ -88,7 +103,16 @@ fn ls_command() -> Command {
             "SIZE is what manifest, configuration and (mostly compressed) layers take in \
              containerd's content store. An image that cannot be used, because some of it is \
              missing or it is for another platform, is listed without an id; --format json says \
-             why.",
+             why.\n\n\
+             With NAME, a run of that image would take what is listed: -q prints nothing where it \
+             finds none.",
+        )
+        .arg(
+            Arg::new("image")
+                .value_name("NAME")
+                .help("Lists only these: names, or ids or their beginnings")
+                .num_args(1..)
+                .value_parser(|text: &str| text.parse::<Wanted>()),
         )
         .arg(Format::arg())
         .arg(
@@ -130,7 +154,11 @@ fn rm_command() -> Command {
 }
 
 /// Runs the subcommand in `matches`, which are those of [`command`].
-pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
+pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
+    // It may be told of another containerd by airflow.cfg.
+    if let Some(("pull", matches)) = matches.subcommand() {
+        return pull::run(matches, globals).await;
+    }
     let client = &globals.client;
     globals.reach_containerd().await?;
     match matches.subcommand() {
@@ -138,7 +166,8 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<()> {
         Some(("ls", matches)) => run_ls(matches, client).await,
         Some(("rm", matches)) => run_rm(matches, client).await,
         _ => Err(Failure::usage("airtight image needs a subcommand")),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
@@ -149,13 +178,9 @@ async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
             .because("it is a terminal")
             .hint("docker save NAME | airtight image import -"));
     }
-    let snapshotter = matches.get_one::<String>("snapshotter");
     let options = Options {
         tag: matches.get_one::<Reference>("tag").cloned(),
-        unpack: match snapshotter {
-            Some(name) if !matches.get_flag("no-unpack") => Unpack::With(name.clone()),
-            _ => Unpack::Later,
-        },
+        unpack: unpack_of(matches),
     };
     // Signals have their default effect until here: nothing exists yet that they could leave.
     let archive = Archive::open(&source)?;
@@ -181,7 +206,11 @@ async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
 }
 
 async fn run_ls(matches: &ArgMatches, client: &Client) -> Result<()> {
-    let images = list(client).await?;
+    let wanted: Vec<&Wanted> = matches.get_many("image").into_iter().flatten().collect();
+    let images = match wanted.is_empty() {
+        true => list(client).await?,
+        false => list_only(client, &wanted).await?,
+    };
     if matches.get_flag("quiet") {
         let mut ids: Vec<String> = images
             .iter()
@@ -217,7 +246,7 @@ async fn run_rm(matches: &ArgMatches, client: &Client) -> Result<()> {
             Err(failure) => failures.push(failure),
         }
     }
-    one_of(failures, wanted.len())
+    one_of(failures, "remove", wanted.len())
 }
 
 /// The name as people write it; one that is no reference stays as it is.
@@ -226,15 +255,20 @@ fn familiar(name: &str) -> String {
     reference.map_or_else(|_| name.to_owned(), |name| name.familiar())
 }
 
-/// What to report when some of several removals failed.
-fn one_of(mut failures: Vec<Failure>, tried: usize) -> Result<()> {
+/// What to report when some of several attempts to `act` on an image failed.
+fn one_of(mut failures: Vec<Failure>, act: &str, tried: usize) -> Result<()> {
+    let interrupted = |failure: &Failure| matches!(failure.kind(), Kind::Interrupted(_));
+    // It is the same for all.
+    if let Some(at) = failures.iter().position(interrupted) {
+        return Err(failures.swap_remove(at));
+    }
     match failures.len() {
         0 => Ok(()),
         1 => Err(failures.swap_remove(0)),
         failed => {
             let kind = failures.first().map_or(Kind::Image, Failure::kind);
             let reasons: Vec<String> = failures.iter().map(Failure::to_string).collect();
-            let what = format!("cannot remove {failed} of {tried} images");
+            let what = format!("cannot {act} {failed} of {tried} images");
             let hints = failures.iter().flat_map(Failure::hints);
             let mut all = Failure::new(kind, what).because(reasons.join("; "));
             for hint in hints {
@@ -271,7 +305,7 @@ mod tests {
             Failure::new(Kind::Image, "no a"),
             Failure::new(Kind::Image, "no b"),
         ];
-        let failure = one_of(failures, 3).unwrap_err();
+        let failure = one_of(failures, "remove", 3).unwrap_err();
         assert_eq!(
             failure.to_string(),
             "cannot remove 2 of 3 images: no a; no b"

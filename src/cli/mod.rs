@@ -5,6 +5,7 @@
 mod airflow;
 mod bundle;
 mod config;
+mod dag_files;
 mod docker_flags;
 mod doctor;
 mod globals;
@@ -34,6 +35,7 @@ When the task ends, or airtight does, of whatever cause, everything inside is de
 const AFTER: &str = "\
 Examples:
   airtight doctor                            what this host has and lacks
+  airtight image pull busybox:1.36           from a registry
   airtight image import busybox.tar          of docker save, or OCI layout
   airtight run busybox echo hello            one task
   airtight run -it --rm busybox sh           a shell
@@ -165,9 +167,7 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
         Some(("bundle", matches)) => bundle::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),
-        Some(("image", matches)) => image::run(matches, &globals)
-            .await
-            .map(|()| ExitCode::SUCCESS),
+        Some(("image", matches)) => image::run(matches, &globals).await,
         Some(("parse", matches)) => parse::run(matches, &globals).await,
         // clap lets no other through.
         _ => Err(Failure::usage("no such verb")),

@@ -32,7 +32,7 @@ mod words;
 pub mod yaml;
 
 pub use hook::Answers;
-pub use image::with_any_image;
+pub use image::{final_image, with_any_image};
 pub use keys::{Author, Key, Merge, Shape};
 pub use layer::{Item, Layer, Merged, Origin, merge};
 pub use nearest::nearest;

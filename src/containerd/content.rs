@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use containerd_client::services::v1::{
-    ReadContentRequest, WriteAction, WriteContentRequest, WriteContentResponse,
+    ReadContentRequest, StatusRequest, WriteAction, WriteContentRequest, WriteContentResponse,
 };
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
@@ -70,6 +70,27 @@ impl Client {
         let answer = ingest.answer(DEADLINE, "open an ingest for").await?;
         ingest.offset = u64::try_from(answer.offset).unwrap_or(0);
         Ok(ingest)
+    }
+
+    /// How many bytes the ingest `reference` has; none when it is not there.
+    pub async fn ingest_offset(&self, reference: &str) -> Result<u64> {
+        let message = StatusRequest {
+            r#ref: reference.to_owned(),
+        };
+        let mut content = self.content();
+        let answer = self
+            .call(("look up the ingest", reference), message, |m| {
+                content.status(m)
+            })
+            .await;
+        match answer {
+            Ok(answer) => {
+                let offset = answer.status.map_or(0, |status| status.offset);
+                Ok(u64::try_from(offset).unwrap_or(0))
+            }
+            Err(error) if error.is_not_found() => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 }
 

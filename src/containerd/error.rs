@@ -75,6 +75,12 @@ impl Error {
         matches!(self.how, How::Refused(Code::FailedPrecondition, _))
     }
 
+    /// Another client writes to the ingest (containerd, `core/content` and before `content/local`:
+    /// "ref … locked").
+    pub fn is_locked(&self) -> bool {
+        matches!(&self.how, How::Refused(Code::Unavailable, message) if message.contains("locked"))
+    }
+
     /// The connection broke, containerd is not there, or it did not answer: nothing is known about
     /// the object, and the same call may work later. A broken connection in the middle of a call
     /// arrives as one of a few texts (seen on containerd 1.6 when it is killed).

@@ -25,6 +25,20 @@ pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
+/// What an image begins with, in the order of preference.
+pub(crate) const MANIFESTS: [&str; 4] = [OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST];
+/// What configurations of container images are; others belong to charts, signatures and the like.
+const CONFIGS: [&str; 2] = [OCI_CONFIG, "application/vnd.docker.container.image.v1+json"];
+/// What layers are that a registry has itself and containerd unpacks.
+const LAYERS: [&str; 6] = [
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    "application/vnd.docker.image.rootfs.diff.tar.zstd",
+];
+
 /// A pointer to a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Descriptor {
@@ -90,6 +104,16 @@ impl Descriptor {
             size: i64::try_from(self.size).unwrap_or(i64::MAX),
             ..Default::default()
         }
+    }
+
+    /// Whether it is said to be the configuration of a container image.
+    pub(crate) fn is_config(&self) -> bool {
+        CONFIGS.contains(&self.media_type.as_str())
+    }
+
+    /// Whether it is said to be a layer.
+    pub(crate) fn is_layer(&self) -> bool {
+        LAYERS.contains(&self.media_type.as_str())
     }
 
     /// Reads `bytes` as what this descriptor says they are.

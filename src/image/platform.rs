@@ -4,8 +4,11 @@
 //! manifests that builders add) are never chosen.
 
 use std::fmt;
+use std::str::FromStr;
 
-use oci_spec::image::{Arch, Descriptor, ImageIndex, Os};
+use oci_spec::image::{Arch, Descriptor, ImageConfiguration, ImageIndex, Os};
+
+use crate::failure::{Failure, Result};
 
 /// The annotation that marks a manifest as a statement about another one (BuildKit,
 /// "Image attestation storage").
@@ -16,6 +19,7 @@ const ATTESTATION: &str = "vnd.docker.reference.type";
 pub struct Platform {
     os: Os,
     architecture: Arch,
+    variant: Option<String>,
 }
 
 impl Platform {
@@ -24,7 +28,15 @@ impl Platform {
         Self {
             os: Os::Linux,
             architecture: Arch::default(),
+            variant: None,
         }
+    }
+
+    /// Whether an image with this configuration is for it; one that does not say may be.
+    pub fn fits(&self, config: &ImageConfiguration) -> bool {
+        let (os, architecture) = (config.os(), config.architecture());
+        let silent = architecture.to_string().is_empty();
+        silent || (*os == self.os && *architecture == self.architecture)
     }
 
     /// The manifest (or nested index) of `index` to use: one for exactly this platform, else the
@@ -40,15 +52,65 @@ impl Platform {
 
     fn matches(&self, descriptor: &Descriptor) -> bool {
         descriptor.platform().as_ref().is_some_and(|platform| {
-            *platform.os() == self.os && *platform.architecture() == self.architecture
+            *platform.os() == self.os
+                && *platform.architecture() == self.architecture
+                && self.is_variant(platform.variant().as_deref())
         })
+    }
+}
+
+impl Platform {
+    /// Any will do where none is asked for. Of arm64 there is one, which few call by its name.
+    fn is_variant(&self, variant: Option<&str>) -> bool {
+        let default = (self.architecture == Arch::ARM64).then_some("v8");
+        match &self.variant {
+            Some(wanted) => variant.or(default) == Some(wanted),
+            None => true,
+        }
     }
 }
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(f, "/{variant}"),
+            None => Ok(()),
+        }
     }
+}
+
+/// docker's form: OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT.
+impl FromStr for Platform {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (os, architecture, variant) = match parts.as_slice() {
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some((*variant).to_owned())),
+            _ => return Err(no_platform(text)),
+        };
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(no_platform(text));
+        }
+        // As other tools call them (containerd, `platforms.normalizeArch`).
+        let architecture = match *architecture {
+            "x86_64" | "x86-64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        Ok(Self {
+            os: Os::from(*os),
+            architecture: Arch::from(architecture),
+            variant,
+        })
+    }
+}
+
+fn no_platform(text: &str) -> Failure {
+    Failure::usage(format!("{text:?} is no platform"))
+        .hint("OS/ARCHITECTURE[/VARIANT], such as linux/amd64 or linux/arm/v7")
 }
 
 /// The platforms an index offers, for an error message: `linux/arm64, linux/s390x`.
@@ -110,6 +172,7 @@ mod tests {
         let platform = Platform {
             os: Os::Linux,
             architecture: arch,
+            variant: None,
         };
         let index = index(entries);
         let chosen = platform.choose(&index)?.digest().clone();
@@ -142,6 +205,31 @@ mod tests {
             chosen(Arch::ARM, &[("linux/arm", "v7"), ("linux/arm", "v6")]),
             Some(1)
         );
+    }
+
+    #[test]
+    fn a_platform_of_another_host_s_is_named_as_docker_names_it() {
+        let index = index(&[
+            ("linux/arm", "v6"),
+            ("linux/arm", "v7"),
+            ("linux/arm64", ""),
+        ]);
+        let chosen = |text: &str| {
+            let chosen = text
+                .parse::<Platform>()
+                .unwrap()
+                .choose(&index)?
+                .digest()
+                .clone();
+            index.manifests().iter().position(|d| *d.digest() == chosen)
+        };
+        assert_eq!(chosen("linux/arm"), Some(0));
+        assert_eq!(chosen("linux/arm/v7"), Some(1));
+        assert_eq!(chosen("linux/aarch64/v8"), Some(2));
+        assert_eq!(chosen("linux/arm/v5"), None);
+        for bad in ["", "linux", "linux/", "a/b/c/d"] {
+            assert!(bad.parse::<Platform>().is_err(), "{bad}");
+        }
     }
 
     #[test]

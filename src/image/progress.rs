@@ -2,9 +2,27 @@
 
 use super::digest::Digest;
 
-/// One step of an import or an unpack.
+/// One step of an import, a pull or an unpack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
+    /// A pull knows what the image consists of.
+    Resolved {
+        /// What its name points to.
+        target: Digest,
+        /// How many layers it has.
+        layers: usize,
+        /// What they take in all.
+        bytes: u64,
+    },
+    /// A layer is in the content store.
+    Layer {
+        /// Which.
+        digest: Digest,
+        /// Its size.
+        bytes: u64,
+        /// Whether it had to be fetched.
+        fetched: Fetched,
+    },
     /// A blob goes into the content store.
     Storing {
         /// Which.
@@ -21,6 +39,15 @@ pub enum Progress {
         /// How many there are.
         layers: usize,
     },
+}
+
+/// Whether something came from a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetched {
+    /// It was here.
+    Already,
+    /// It came now.
+    Now,
 }
 
 /// Who is told.

@@ -63,6 +63,16 @@ impl Reference {
         format!("{}/{}", self.domain, self.path)
     }
 
+    /// The registry as names have it: `docker.io`, `host:5000`.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The repository within its registry: `library/busybox`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The tag, if the name has one.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()

@@ -23,6 +23,15 @@ use crate::id::ContainerId;
 /// containerd's own default on Linux.
 pub const DEFAULT_SNAPSHOTTER: &str = "overlayfs";
 
+/// Whether images that come in become snapshots at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unpack {
+    /// With this snapshotter.
+    With(String),
+    /// Not now: the first run does.
+    Later,
+}
+
 /// How long one layer may take: tens of GiB on a slow disk.
 const APPLY_DEADLINE: Duration = Duration::from_secs(60 * 60);
 
@@ -111,7 +120,9 @@ impl LayerError {
                 let what = format!("cannot unpack layer {n} of {count} of {name} ({digest})");
                 let failure = Failure::new(Kind::Image, what).because(error);
                 match missing {
-                    true => failure.hint("import it again: airtight image import FILE"),
+                    true => failure.hint(format!(
+                        "pull or import it again: airtight image pull {name}"
+                    )),
                     false => failure,
                 }
             }

@@ -64,9 +64,17 @@ impl Wanted {
 
     /// The failure of having found nothing.
     pub(super) fn not_found(&self) -> Failure {
-        Failure::new(Kind::Image, format!("image {:?} is not here", self.text))
-            .because("containerd has no such name or id in this namespace")
-            .hint("import it: airtight image import FILE")
+        let failure = Failure::new(Kind::Image, format!("image {:?} is not here", self.text))
+            .because("containerd has no such name or id in this namespace");
+        let failure = match &self.reference {
+            Some(reference) => failure.hint(format!(
+                "pull it: airtight image pull {}",
+                reference.familiar()
+            )),
+            None => failure,
+        };
+        failure
+            .hint("or import it: airtight image import FILE")
             .hint("see what is here: airtight image ls")
     }
 }

@@ -112,6 +112,18 @@ fn airtight_s_own_failure_is_121_and_nothing_runs_on_the_host() {
 }
 
 #[test]
+fn airflow_cfg_that_the_user_inside_cannot_read_is_refused() {
+    let host = Host::new();
+    let mut command = airflow(&host, &format!("{ON}RUN_AS_USER = 4711\n"), &TASK);
+    let file = host.path("airflow/airflow.cfg");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    let output = Output::of(&mut command);
+    assert_eq!((output.code, output.stdout.as_str()), (121, ""));
+    let why = "user 4711 of the container may not read it";
+    assert!(output.stderr.contains(why), "{}", output.stderr);
+}
+
+#[test]
 fn the_payload_s_pid_is_random_where_that_is_asked_for() {
     let host = Host::new();
     let pid = |flags: &[&str]| -> u32 {

@@ -133,7 +133,7 @@ fn docker_s_flags_that_are_not_here_say_what_to_do_instead() {
         (&["--link", "db"], "--network host"),
         (&["--restart=always"], "Restart="),
         (&["--gpus", "all"], "--device"),
-        (&["--pull=always"], "airtight image import"),
+        (&["--pull=always"], "airtight image pull"),
         (&["--log-driver", "none"], "redirect"),
         (&["--cidfile", "f"], "--name"),
         (&["--dns", "1.1.1.1"], "/etc/resolv.conf"),

@@ -53,7 +53,7 @@ fn a_layer_with_other_content() {
     let mut other = layers("digest").1;
     other[600] ^= 1;
     let (archive, name) = with_second_layer("digest", |archive, name| archive.file(name, other));
-    refused("digest", &archive, &[&name, "has the digest"]);
+    refused("digest", &archive, &[&name, "commit digest"]);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_layer_of_docker_save_with_other_content() {
             "manifest.json",
             save_manifest("c.json", &["x:1"], &["layer.tar"]),
         );
-    refused("save-digest", &archive, &["layer.tar", "has the digest"]);
+    refused("save-digest", &archive, &["layer.tar", "commit digest"]);
 }
 
 #[test]

@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use airtight::containerd::Client;
 use airtight::containerd::services::v1 as api;
 use airtight::failure::{Failure, Kind, Result};
-use airtight::image::import::{Archive, Imported, Options, Source, Unpack, import};
+use airtight::image::import::{Archive, Imported, Options, Source, import};
 use airtight::image::remove::{Users, remove};
 use airtight::image::unpack::DEFAULT_SNAPSHOTTER;
+use airtight::image::unpack::Unpack;
 use airtight::image::{Wanted, ensure_unpacked, find, list};
 use archives::{architecture, blob_name, config, descriptor, index, layer, manifest, oci};
 use ledger::Ledger;
@@ -330,7 +331,7 @@ fn an_image_that_is_not_here_is_said_to_be_not_here() {
         for text in ["nothing", "cafe0123", "host.example/x:1"] {
             let failure = find(&client, &wanted(text)).await.unwrap_err();
             assert_eq!(failure.kind(), Kind::Image);
-            assert!(failure.hints()[0].contains("airtight image import"));
+            assert!(failure.hints()[0].contains("airtight image pull"));
             let failure = remove(&client, &wanted(text), Users::Ignore).await;
             assert_eq!(failure.unwrap_err().kind(), Kind::Image);
         }

@@ -44,9 +44,13 @@ STAYS = {
 }
 
 
+# Of those, what a supervisor needs that runs inside itself: it uploads its logs.
+WHOLE = frozenset({("logging", "remote_logging")})
+
+
 @functools.cache
-def settings() -> Mapping[str, str]:
-    """The variables that carry this host's changed settings; they hold no secret."""
+def settings(also: frozenset[tuple[str, str]] = frozenset()) -> Mapping[str, str]:
+    """The variables that carry this host's changed settings, `also` among them; they hold no secret."""
     from airflow import settings as airflow_settings
     from airflow.configuration import conf
 
@@ -61,7 +65,7 @@ def settings() -> Mapping[str, str]:
     for section in SECTIONS:
         described = conf.configuration_description.get(section, {}).get("options", {})
         for key, (value, source) in everything.get(section, {}).items():
-            stays = key not in described or (section, key) in sensitive or (section, key) in STAYS
+            stays = key not in described or (section, key) in sensitive or (section, key) in STAYS.keys() - also
             if source != "default" and not stays:
                 crossing[f"AIRFLOW__{section.upper()}__{key.upper()}"] = str(value)
     return crossing
@@ -75,6 +79,16 @@ def bundle(name: str, path: str) -> Mapping[str, str]:
         "kwargs": {"path": path},
     }
     return {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([local])}
+
+
+def whole() -> tuple[Mapping[str, str], list[str]]:
+    """The variables and the host files for a supervisor inside: its log folder, and how it talks to the API server."""
+    from airflow.configuration import conf
+
+    folder = os.path.abspath(os.path.expanduser(conf.get("logging", "base_log_folder")))
+    # The path of a client's key is no secret; the key is, and a server that asks for it gets no answer without.
+    certificates = [conf.get("api", key, fallback="") for key in ("ssl_cert", "client_ssl_cert", "client_ssl_key")]
+    return {**settings(WHOLE), "AIRFLOW__LOGGING__BASE_LOG_FOLDER": folder}, [path for path in certificates if path]
 
 
 def code_directories() -> list[str]:

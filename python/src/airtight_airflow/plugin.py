@@ -8,6 +8,8 @@ this module is loaded: plugins are read while Airflow is still being imported.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
@@ -20,29 +22,34 @@ class _Listener:
     @hookimpl
     def on_starting(self, component: object) -> None:
         """Installs what the flags ask for; a setting that cannot be honoured ends the component."""
-        try:
-            install(component)
-        except Exception as error:
-            # Airflow only logs an Exception of a listener and goes on: DAGs would run without their containers.
-            raise SystemExit(f"airtight: {error}") from error
+        or_exit(lambda: install(component))
+
+
+def or_exit(action: Callable[[], None]) -> None:
+    """Ends the process where `action` fails."""
+    try:
+        action()
+    except Exception as error:
+        # Airflow and Celery only log an Exception of a listener and go on: DAGs would run without their containers.
+        raise SystemExit(f"airtight: {error}") from error
 
 
 def install(component: object = None) -> None:
     """Installs the halves whose flag is on, for a `component` that starts. May be called any number of times."""
-    parsing = _flags.enabled(_flags.PARSING)
-    tasks = _flags.enabled(_flags.TASKS)
-    if not parsing and not tasks:
-        return
-    minor = _versions.airflow_minor()
-    if minor >= (3, 0):
-        from airtight_airflow import parsing_v3 as parsing_half
-    else:
-        from airtight_airflow import parsing_v2 as parsing_half
-    if parsing:
+    if _flags.enabled(_flags.PARSING):
+        if _versions.airflow_minor() >= (3, 0):
+            from airtight_airflow import parsing_v3 as parsing_half
+        else:
+            from airtight_airflow import parsing_v2 as parsing_half
         parsing_half.install()
-    if not tasks:
+    install_tasks(component)
+
+
+def install_tasks(component: object = None) -> None:
+    """The half of tasks alone; no `component` is a Celery worker."""
+    if not _flags.enabled(_flags.TASKS):
         return
-    if minor >= (3, 0):
+    if _versions.airflow_minor() >= (3, 0):
         from airtight_airflow import tasks_v3
 
         tasks_v3.install()

@@ -1,8 +1,8 @@
 """Airflow 2.10 and 2.11: tasks run in containers by `airtight` called as `airflow`; this sees to it that all do.
 
-In: a component that starts, Airflow's configuration, PATH. Out: nothing, or an error: with the flag on, an executor
-that forks its tasks or finds the real `airflow` first would run them without containers and say nothing. In a
-container the flags are off, so nothing here is called there. Must never change how a task is run.
+In: a component that starts, or a Celery worker; Airflow's configuration; PATH. Out: nothing, or an error: with the flag
+on, a host whose executor forks its tasks or that finds the real `airflow` first would run them without containers. In
+a container the flags are off, so nothing here is called there. Must never change how a task is run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shutil
 _FLAG = "[core] task_execution_runtime = docker"
 
 # Those that start tasks on the host on which the scheduler runs.
-_LOCAL_EXECUTORS = ("SequentialExecutor", "LocalExecutor")
+_LOCAL_EXECUTORS = {"SequentialExecutor", "LocalExecutor", "LocalKubernetesExecutor"}
 
 
 class TasksError(RuntimeError):
@@ -20,7 +20,10 @@ class TasksError(RuntimeError):
 
 
 def check(component: object) -> None:
-    """Refuses a task that runs here, outside of a container, and settings that would lead to that."""
+    """Refuses a task that runs here, outside of a container, and settings that would lead to that.
+
+    No component is a Celery worker.
+    """
     from airflow.cli.commands.task_command import TaskCommandMarker
     from airflow.configuration import conf
 
@@ -32,8 +35,14 @@ def check(component: object) -> None:
         )
     if not conf.getboolean("core", "execute_tasks_new_python_interpreter", fallback=False):
         raise TasksError(f"{_FLAG} needs [core] execute_tasks_new_python_interpreter = True with Airflow 2")
-    if conf.get("core", "executor") in _LOCAL_EXECUTORS and not _is_airtight(first):
+    starts_tasks = component is None or _executors(conf.get("core", "executor")) & _LOCAL_EXECUTORS
+    if starts_tasks and not _is_airtight(first):
         raise TasksError(f"{_FLAG} needs airtight's airflow first on PATH, and {first} is there")
+
+
+def _executors(setting: str) -> set[str]:
+    """Their class names, of a list of names or paths, each perhaps behind an alias and a colon."""
+    return {name.rpartition(":")[2].rpartition(".")[2].strip() for name in setting.split(",")}
 
 
 def _is_airtight(path: str | None) -> bool:

@@ -19,7 +19,7 @@ def processor_log(airflow: Airflow, name: str) -> str:
 
 def test_each_file_is_parsed_in_its_container(airflow: Airflow) -> None:
     airflow.add_dags("good.py", "broken.py", "asks.py")
-    airflow.command("variables", "set", "colour", "green")
+    airflow.run("variables", "set", "colour", "green")
     airflow.parse_all()
 
     found = descriptions(airflow)

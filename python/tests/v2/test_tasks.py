@@ -17,8 +17,8 @@ def xcom(airflow: Airflow, task_id: str) -> object:
 
 def test_a_dag_runs_to_success_in_containers_with_logs_in_airflow_s_own_place(airflow: Airflow) -> None:
     airflow.add_dags("chain.py")
-    airflow.command("variables", "set", "two", "2")
-    assert airflow.run_dag("chain") == "success", airflow.all_logs()
+    airflow.run("variables", "set", "two", "2")
+    assert airflow.run_dag("chain") == "success", airflow.logs()
 
     place = xcom(airflow, "place")
     assert place["inside"] and "/docker/" in place["cgroup"]
@@ -32,25 +32,25 @@ def test_a_dag_runs_to_success_in_containers_with_logs_in_airflow_s_own_place(ai
 
 def test_with_the_flags_off_tasks_are_run_by_airflow_itself(plain_airflow: Airflow) -> None:
     plain_airflow.add_dags("chain.py")
-    plain_airflow.command("variables", "set", "two", "2")
-    assert plain_airflow.run_dag("chain") == "success", plain_airflow.all_logs()
+    plain_airflow.run("variables", "set", "two", "2")
+    assert plain_airflow.run_dag("chain") == "success", plain_airflow.logs()
     assert xcom(plain_airflow, "place")["inside"] is False
 
 
 @pytest.mark.parametrize("words", [("version",), ("config", "get-value", "core", "dags_folder"), ("no-such-command",)])
 def test_everything_else_is_the_real_airflow_s(airflow: Airflow, words: tuple[str, ...]) -> None:
     code = 2 if words == ("no-such-command",) else 0
-    ours = airflow.command(*words, code=code)
+    ours = airflow.run(*words, code=code)
     airflow.environment["PATH"] = airflow.environment["PATH"].split(":", 1)[1]
-    assert airflow.command(*words, code=code) == ours
+    assert airflow.run(*words, code=code) == ours
 
 
 def test_a_scheduler_that_would_run_tasks_without_containers_does_not_start(airflow: Airflow) -> None:
     airflow.environment["AIRFLOW__CORE__EXECUTE_TASKS_NEW_PYTHON_INTERPRETER"] = "False"
-    said = airflow.command("scheduler", "--num-runs", "1", code=1)
+    said = airflow.run("scheduler", "--num-runs", "1", code=1)
     assert "execute_tasks_new_python_interpreter" in said
 
 
 def test_a_scheduler_that_finds_the_real_airflow_first_does_not_start(airflow: Airflow) -> None:
     airflow.environment["PATH"] = airflow.environment["PATH"].split(":", 1)[1]
-    assert "first on PATH" in airflow.command("scheduler", "--num-runs", "1", code=1)
+    assert "first on PATH" in airflow.run("scheduler", "--num-runs", "1", code=1)

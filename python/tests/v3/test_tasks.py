@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 from conftest import Airflow
+from from_the_host import container_of, places_with_secrets
 
 from airtight_airflow import _command
 
@@ -19,6 +21,17 @@ def run_dag(airflow: Airflow, dag_id: str) -> str:
         return airflow.wait_for("select state from dag_run where dag_id = ?", dag_id, wanted={"success", "failed"})
 
 
+def look_while_secrets_runs(airflow: Airflow) -> list[str]:
+    """What the host sees of secrets in the container of the task `secrets`, which waits until it has been looked at."""
+    try:
+        # What was planted may not be there yet.
+        while not (found := places_with_secrets(container_of("secrets", 200))):
+            pass
+        return found
+    finally:
+        (airflow.dags / "looked").touch()
+
+
 def xcom(airflow: Airflow, task_id: str) -> list:
     """What a task returned, of each map index."""
     query = "select cast(value as text) from xcom where task_id = ? and key = 'return_value' order by map_index"
@@ -28,13 +41,17 @@ def xcom(airflow: Airflow, task_id: str) -> list:
 def test_tasks_run_in_containers_to_success_without_network_or_secrets(airflow: Airflow) -> None:
     airflow.add_dags("chain.py")
     airflow.run("variables", "set", "two", "2")
-    state = run_dag(airflow, "chain")
+    with ThreadPoolExecutor(1) as beside:
+        seen = beside.submit(look_while_secrets_runs, airflow)
+        state = run_dag(airflow, "chain")
     assert state == "success", airflow.task_logs("chain") + airflow.logs()
 
     assert xcom(airflow, "double") == [42]
     assert xcom(airflow, "mapped") == [1, 4]
     assert xcom(airflow, "interfaces") == [["lo"]]
+    # Each finds what was planted, and nothing else: from inside, and from the host.
     assert xcom(airflow, "secrets") == [["/proc/planted/environ", "/tmp/planted"]]
+    assert seen.result() == ["sleep/environ"]
     assert "a line on stdout, in a container" in airflow.task_logs("chain")
 
 

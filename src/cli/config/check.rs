@@ -1,22 +1,15 @@
 //! `airtight config check`: for a CI of DAG authors.
 
-use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
-use super::super::out;
+use super::super::{dag_files, out};
 use crate::config::check::{Finding, Report, Severity, check};
-use crate::failure::{Context, Kind, Result};
-
-/// What stands behind the name of a DAG file.
-const SUFFIX: &str = ".metadata.yaml";
+use crate::failure::Result;
 
 /// The definition of the verb.
 pub fn command() -> Command {
@@ -41,19 +34,7 @@ pub fn command() -> Command {
 /// Prints every finding, each with its file and line.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let paths = matches.get_many::<PathBuf>("paths").into_iter().flatten();
-    let mut dag_files = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let begun = dag_files.len();
-            search(path, &mut dag_files)
-                .or_fail(Kind::Usage, || format!("cannot search {}", path.display()))?;
-            dag_files[begun..].sort();
-        } else {
-            dag_files.push(dag_file(path));
-        }
-    }
-    let mut seen = HashSet::new();
-    dag_files.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+    let dag_files = dag_files::named(paths)?;
     let report = check(&dag_files);
     match matches.get_one::<String>("format").map(String::as_str) {
         Some("json") => out::print_json(&json(&report))?,
@@ -65,26 +46,6 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     }
     out::tell(summary(&report, dag_files.len()));
     Ok(ExitCode::from(u8::from(!report.findings.is_empty())))
-}
-
-/// The DAG file that a metadata file belongs to.
-fn dag_file(path: &Path) -> PathBuf {
-    let name = path.as_os_str().as_bytes();
-    name.strip_suffix(SUFFIX.as_bytes())
-        .map_or_else(|| path.to_owned(), |name| OsStr::from_bytes(name).into())
-}
-
-/// Adds the DAG files of all metadata files below `directory`; links are not followed.
-fn search(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            search(&entry.path(), found)?;
-        } else if entry.file_name().to_string_lossy().ends_with(SUFFIX) {
-            found.push(dag_file(&entry.path()));
-        }
-    }
-    Ok(())
 }
 
 fn print(report: &Report, line: fn(&Finding) -> String) -> Result<()> {

@@ -10,19 +10,35 @@ use crate::cli::{human, out};
 use crate::image::import::Imported;
 use crate::image::list::Listed;
 use crate::image::progress::Progress;
+use crate::image::pull::Pulled;
 use crate::image::{Image, Reference};
 
 pub(super) fn imported_text(imported: &Imported) -> String {
-    let (image, size) = (&imported.image, human::size(imported.image.size()));
     let names = imported.names.iter();
     names
-        .map(|name| format!("{} {} {size}\n", name.familiar(), image.target.digest))
+        .map(|name| named_text(name, &imported.image))
         .collect()
 }
 
+/// A name, what it points to, and the size.
+pub(super) fn named_text(name: &Reference, image: &Image) -> String {
+    let (digest, size) = (image.target.digest, human::size(image.size()));
+    format!("{} {digest} {size}\n", name.familiar())
+}
+
 pub(super) fn imported_json(imported: &Imported) -> Value {
-    let names: Vec<String> = imported.names.iter().map(Reference::to_string).collect();
-    let mut value = image_json(&imported.image);
+    named_json(&imported.names, &imported.image)
+}
+
+pub(super) fn pulled_json(pulled: &Pulled) -> Value {
+    let mut value = named_json(std::slice::from_ref(&pulled.name), &pulled.image);
+    value["fetched"] = json!(pulled.fetched);
+    value
+}
+
+fn named_json(names: &[Reference], image: &Image) -> Value {
+    let names: Vec<String> = names.iter().map(Reference::to_string).collect();
+    let mut value = image_json(image);
     value["names"] = json!(names);
     value
 }
@@ -85,8 +101,7 @@ pub(super) struct ProgressLine {
 impl ProgressLine {
     /// Shows `progress` instead of what was shown before.
     pub(super) fn show(&self, progress: Progress) {
-        let mut stderr = io::stderr();
-        if !stderr.is_terminal() {
+        if !io::stderr().is_terminal() {
             return;
         }
         let text = match progress {
@@ -101,10 +116,17 @@ impl ProgressLine {
                 human::size(total)
             ),
             Progress::Unpacking { layer, layers } => format!("unpacking layer {layer} of {layers}"),
+            // A pull's own.
+            Progress::Resolved { .. } | Progress::Layer { .. } => return,
         };
+        self.write(&text);
+    }
+
+    /// Shows `text` instead of what was shown before.
+    pub(super) fn write(&self, text: &str) {
         // Back to the line's start, then the text, then the rest erased (ECMA-48, EL). A terminal
         // that cannot be written to is no reason to stop.
-        let _ = write!(stderr, "\r{text}\x1b[K");
+        let _ = write!(io::stderr(), "\r{text}\x1b[K");
         self.shown.store(true, Ordering::Relaxed);
     }
 

@@ -10,7 +10,6 @@ mod docker_save;
 mod draft;
 mod oci_layout;
 mod source;
-mod store;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -18,11 +17,14 @@ use std::future::Future;
 pub use archive::Archive;
 pub use source::{DEFAULT_TMPDIR, Source};
 
-use draft::Draft;
+use draft::{Blob, Content, Draft};
 
+use super::labels::Labels;
 use super::lease::under_lease;
 use super::progress::Report;
-use super::{Image, Reference, unpack};
+use super::store;
+use super::unpack::{self, Unpack};
+use super::{Image, Reference, record};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
 
@@ -33,15 +35,6 @@ pub struct Options {
     pub tag: Option<Reference>,
     /// Whether to unpack.
     pub unpack: Unpack,
-}
-
-/// Whether an import makes snapshots at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unpack {
-    /// With this snapshotter.
-    With(String),
-    /// Not now: the first run does.
-    Later,
 }
 
 /// One image that was imported.
@@ -119,7 +112,13 @@ async fn carry_out(
     let mut stored = HashSet::new();
     for blob in drafts.iter().flat_map(|draft| &draft.blobs) {
         if stored.insert(blob.descriptor.digest) {
-            store::store(client, archive, blob, report).await?;
+            let mut entry = Entry { archive, blob };
+            let what = store::Blob {
+                descriptor: &blob.descriptor,
+                links: &blob.labels,
+                birth: &Labels::new(),
+            };
+            store::store(client, what, &mut entry, report).await?;
         }
     }
     if let Unpack::With(snapshotter) = &options.unpack {
@@ -134,8 +133,37 @@ async fn carry_out(
     }
     for draft in drafts {
         for name in &draft.names {
-            store::name_image(client, &name.to_string(), &draft.image.target).await?;
+            record::name(client, &name.to_string(), &draft.image.target).await?;
         }
     }
     Ok(())
+}
+
+/// How much is sent at a time; well below containerd's limit of 16 MiB for a message.
+const CHUNK: usize = 1 << 20;
+
+/// One blob of an archive.
+struct Entry<'a> {
+    archive: &'a Archive,
+    blob: &'a Blob,
+}
+
+impl store::Source for Entry<'_> {
+    async fn piece(&mut self, position: u64) -> Result<Vec<u8>> {
+        match &self.blob.content {
+            Content::Archive(extent) => {
+                self.archive
+                    .read_part(&self.blob.entry, *extent, position, CHUNK)
+            }
+            Content::Memory(bytes) => {
+                let start = usize::try_from(position).unwrap_or(usize::MAX);
+                let rest = bytes.get(start..).unwrap_or_default();
+                Ok(rest.iter().take(CHUNK).copied().collect())
+            }
+        }
+    }
+
+    fn fail(&self, why: String) -> Failure {
+        self.archive.fail(&self.blob.entry, why)
+    }
 }

@@ -8,6 +8,8 @@ pub mod ledger;
 pub mod mounted;
 mod output;
 pub mod processes;
+pub mod proxy;
+pub mod registry;
 pub mod runs;
 mod shell;
 pub mod terminal;

@@ -21,6 +21,9 @@ def prepare(code_directories: list[str]) -> None:
 
     os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = NO_DATABASE
     os.environ.pop("AIRFLOW__CORE__SQL_ALCHEMY_CONN", None)
+    for flag in ("TASK_EXECUTION_RUNTIME", "SCHEDULER_DAG_PARSING_RUNTIME"):
+        # An image may have them on, and this package installed; containers start no containers.
+        os.environ[f"AIRFLOW__CORE__{flag}"] = ""
 
     home = os.environ.get("AIRFLOW_HOME") or os.path.join(os.path.expanduser("~"), "airflow")
     if "AIRFLOW_CONFIG" not in os.environ and not os.path.exists(os.path.join(home, "airflow.cfg")):

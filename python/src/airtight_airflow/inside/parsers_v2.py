@@ -59,7 +59,11 @@ def load() -> _forks.Parser:
     from airflow import settings
     from airflow.callbacks import callback_requests
     from airflow.dag_processing.processor import DagFileProcessorProcess
-    from airflow.www.extensions import init_session  # noqa: F401
+    from airflow.www.extensions import init_auth_manager, init_session  # noqa: F401
+
+    # As Airflow's command line does. Notes of task instances refer to the users of its module, and without them the
+    # database cannot be told that a task has failed.
+    init_auth_manager.get_auth_manager_cls()
 
     def let_go_of_the_database() -> None:
         if settings.Session is not None:

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import subprocess
+import time
 
 from airflow.sdk import DAG, Variable, task
 
@@ -36,6 +37,9 @@ with DAG("chain", schedule=None):
         with open("/tmp/planted", "wb") as file:
             file.write(SECRET)
         planted = subprocess.Popen(["sleep", "600"], env={**os.environ, "PLANTED": SECRET.decode()})
+        # The test looks from the host meanwhile.
+        while not os.path.exists(os.path.join(os.path.dirname(__file__), "looked")):
+            time.sleep(0.1)
         found = []
         for top in (*DIRECTORIES, os.environ.get("AIRFLOW_HOME", "/tmp"), os.path.dirname(os.path.dirname(__file__))):
             for directory, below, names in os.walk(top):

@@ -1,0 +1,79 @@
+"""The example DAGs that come with Airflow are parsed in containers to what they are parsed to on the host."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import airflow_2
+import airflow_3
+import pytest
+import services
+from airflow_home import Airflow, need
+
+version = airflow_2 if need("AIRTIGHT_TEST_AIRFLOW").startswith("2.") else airflow_3
+
+# What a Python has of them, with a digest for each: the files are compared, not only their names.
+FILES = """
+import hashlib, importlib.util, json
+from pathlib import Path
+files = {}
+for package in ("airflow.example_dags", "airflow.providers.standard.example_dags"):
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:
+        spec = None
+    for directory in spec.submodule_search_locations if spec else ():
+        for path in Path(directory).glob("**/*.py"):
+            files[f"{package}/{path.relative_to(directory)}"] = hashlib.sha256(path.read_bytes()).hexdigest()
+print(json.dumps(files))
+"""
+
+# The newest of each DAG.
+SERIALIZED = "select dag_id, data from serialized_dag order by last_updated"
+ERRORS = "select filename, stacktrace from import_error"
+
+
+@pytest.fixture
+def host(tmp_path: Path, postgresql: services.Server, migrated_database: str) -> Airflow:
+    """One with the examples and no other DAG, whose flags are off."""
+    return with_examples(tmp_path / "host", services.make_database(postgresql, "host", migrated_database))
+
+
+@pytest.fixture
+def contained(tmp_path: Path, postgresql: services.Server, migrated_database: str, image: str) -> Airflow:
+    """The same, and whatever it parses, it parses in containers."""
+    airflow = with_examples(tmp_path / "contained", services.make_database(postgresql, "contained", migrated_database))
+    return version.contained(airflow, image)
+
+
+def with_examples(home: Path, database: str) -> Airflow:
+    """One without other DAGs."""
+    home.mkdir()
+    airflow = version.plain(home, database, home)
+    airflow.environment["AIRFLOW__CORE__LOAD_EXAMPLES"] = "True"
+    return airflow
+
+
+def parsed(airflow: Airflow) -> tuple[dict[str, dict], dict[str, str]]:
+    """DAG id -> serialized DAG, and file -> the last line of its import error, after parsing everything."""
+    airflow.parse_all()
+    dags = {dag_id: data if isinstance(data, dict) else json.loads(data) for dag_id, data in airflow.ask(SERIALIZED)}
+    return dags, {name: trace.strip().splitlines()[-1] for name, trace in airflow.ask(ERRORS)}
+
+
+def test_examples_are_parsed_to_the_same_serialized_dags_and_import_errors_as_on_the_host(
+    host: Airflow, contained: Airflow, image: str
+) -> None:
+    words = ["airtight", "run", image, "python3", "-c", FILES]
+    inside = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    files = json.loads(host.python(FILES))
+    assert inside == files
+
+    dags, errors = parsed(host)
+    assert len(dags) > len(files) / 2
+    dags_inside, errors_inside = parsed(contained)
+    assert errors_inside == errors
+    assert set(dags_inside) == set(dags)
+    assert {dag_id: data for dag_id, data in dags_inside.items() if data != dags[dag_id]} == {}

@@ -1,0 +1,52 @@
+"""Airflow 2: a Celery worker that would run tasks without containers does not start, and a task that got there ends."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Airflow
+
+
+@pytest.fixture
+def celery(airflow: Airflow) -> Airflow:
+    """An Airflow whose Celery needs no server: messages and results are files."""
+    queue = airflow.home / "queue"
+    queue.mkdir()
+    airflow.environment |= {
+        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__CELERY__BROKER_URL": "filesystem://",
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+sqlite:///{airflow.home}/results.db",
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__DATA_FOLDER_IN": str(queue),
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__DATA_FOLDER_OUT": str(queue),
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__CONTROL_FOLDER": f"{queue}/control",
+    }
+    return airflow
+
+
+def without_airtight_first(airflow: Airflow) -> None:
+    """The real `airflow` is the first on PATH then."""
+    airflow.environment["PATH"] = airflow.environment["PATH"].split(":", 1)[1]
+
+
+def test_a_worker_that_finds_the_real_airflow_first_does_not_start(celery: Airflow) -> None:
+    without_airtight_first(celery)
+    assert "needs airtight's airflow first on PATH" in celery.run("celery", "worker", code=1)
+
+
+def test_a_worker_that_forks_its_tasks_does_not_start(celery: Airflow) -> None:
+    celery.environment["AIRFLOW__CORE__EXECUTE_TASKS_NEW_PYTHON_INTERPRETER"] = "False"
+    assert "needs [core] execute_tasks_new_python_interpreter = True" in celery.run("celery", "worker", code=1)
+
+
+def test_a_worker_with_a_mistake_in_the_flag_does_not_start(celery: Airflow) -> None:
+    celery.environment["AIRFLOW__CORE__TASK_EXECUTION_RUNTIME"] = "dokcer"
+    assert "task_execution_runtime = dokcer: it must be docker" in celery.run("celery", "worker", code=1)
+
+
+def test_a_task_that_is_started_by_the_real_airflow_does_not_run(celery: Airflow) -> None:
+    celery.add_dags("chain.py")
+    celery.parse_all()
+    celery.run("dags", "trigger", "chain", "--run-id", "test")
+    without_airtight_first(celery)
+    words = ("tasks", "run", "chain", "place", "test", "--local", "--subdir", "DAGS_FOLDER/chain.py")
+    assert "this task was to run in a container" in celery.run(*words, code=1)
+    assert celery.ask("select count(*) from xcom") == [(0,)]
