@@ -63,24 +63,24 @@ pub async fn keep<R: Reader>(
         given_up,
     };
     tokio::pin!(until);
-    loop {
+    let heard_all = loop {
         let next = keeper.next();
         tokio::select! {
             packet = packet::receive(&client) => match packet {
                 Ok(Some(packet)) => keeper.take(packet),
-                // A client whose socket breaks is as good as one that has gone.
-                Ok(None) | Err(_) => break,
+                Ok(None) => break Ok(()),
+                Err(why) => break Err(why).or_fail(Kind::Usage, || "cannot hear what is to be parsed"),
             },
             Some((number, news)) = heard.recv() => keeper.hear(number, news),
             Some(job) = gone.recv() => keeper.give_up(job),
             Some(Ok((job, recipe))) = keeper.reading.join_next() => keeper.seat_first(job, recipe),
             () = at(next) => {}
-            () = &mut until => break,
+            () = &mut until => break Ok(()),
         }
         keeper.look_at_the_clock();
-    }
+    };
     keeper.close(&mut heard).await;
-    Ok(())
+    heard_all
 }
 
 async fn at(time: Option<Instant>) {
