@@ -1,9 +1,9 @@
 """Parses DAG files for a person at a shell, a fork for each: `parse_files.py SOCKET [CODE_DIRECTORY…]`.
 
-In: jobs `{"file": …, "bundle": …}` (see _forks.py), each with standard input, output and error and, as 3, a pipe for its
-result. Out: on 3 one JSON object: the DAGs as the image's own Airflow (2.10 to 3.3) serializes them, import errors,
-warnings, the time it took. There is no supervisor and no database: `Variable.get` while a file is parsed finds what is in
-the environment (AIRFLOW_VAR_…) and nothing else. Must never run anything of a file outside of its fork.
+In: jobs `{"file": …, "bundle": …}` (see _forks.py), each with standard input, output and error and, as 3, a pipe for
+its result. Out: on 3 one JSON object: the DAGs as the image's own Airflow (2.10 to 3.3) serializes them, import errors,
+warnings, the time it took. There is no supervisor and no database: `Variable.get` while a file is parsed finds what is
+in the environment (AIRFLOW_VAR_…) and nothing else. Must never run anything of a file outside of its fork.
 """
 
 from __future__ import annotations
