@@ -13,9 +13,24 @@ import leftovers
 import pytest
 import services
 from airflow_3 import SECRET
-from airflow_home import migrate, need
+from airflow_home import migrate, need, until
 
 PASSWORD = f"{SECRET}of-the-servers"
+
+
+@pytest.fixture(scope="session")
+def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[leftovers.Watch]:
+    """What is left of containers, from now on."""
+    with leftovers.watching(tmp_path_factory.mktemp("watch")) as watch:
+        yield watch
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left(watch: leftovers.Watch) -> Iterator[None]:
+    """After every file of tests."""
+    yield
+    leftovers.tidy()
+    until(lambda: not watch.left(), lambda: f"left behind: {watch.left()}", 30)
 
 
 @pytest.fixture(scope="session")
@@ -27,16 +42,18 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[services.Server]:
+def postgresql(watch: leftovers.Watch) -> Iterator[services.Server]:
     """The server of Airflow's database."""
     with services.postgresql(PASSWORD) as server:
+        watch.staying.add(server.pid)
         yield server
 
 
 @pytest.fixture(scope="session")
-def redis() -> Iterator[services.Server]:
+def redis(watch: leftovers.Watch) -> Iterator[services.Server]:
     """Celery's broker."""
     with services.redis(PASSWORD) as server:
+        watch.staying.add(server.pid)
         yield server
 
 
@@ -50,17 +67,8 @@ def migrated_database(postgresql: services.Server, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="session")
-def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[leftovers.Watch]:
-    """What is left of containers, from now on."""
-    with leftovers.watching(tmp_path_factory.mktemp("watch")) as watch:
-        yield watch
-
-
-@pytest.fixture(scope="session")
-def image() -> Iterator[str]:
+def image() -> str:
     """The name of the image with this Airflow, after importing it."""
     command = ["airtight", "image", "import", need("AIRTIGHT_TEST_AIRFLOW_IMAGE")]
     imported = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    yield imported.split()[0]
-    # Here nobody else would give the next command.
-    leftovers.tidy()
+    return imported.split()[0]

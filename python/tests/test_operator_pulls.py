@@ -22,7 +22,7 @@ from airtight_airflow.operators import AirtightOperator
 PATIENCE = 60
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with registry(tmp_path_factory.mktemp("registry")) as server:
         yield server

@@ -177,8 +177,9 @@ class AirtightOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Asks airtight to end the pull, or the container within its stop timeout; `execute` waits for that."""
-        self.log.info("Stopping what airtight does for this task")
         self._children.stop()
+        # Only then: it is called in a signal handler, where a log may refuse a line.
+        self.log.info("Stopping what airtight does for this task")
 
     def _handed_over(self, exchange: Exchange) -> list[dict[str, Any]]:
         """What a subclass mounts into the container beside the user's mounts."""

@@ -115,7 +115,7 @@ class _Task:
             # Where logs are uploaded, Airflow reads it again when the task is done.
             read_only=[*certificates, *([str(log.path)] if log.path else [])],
             # Airflow asks the host of this name for the log of a running task.
-            flags=["--hostname", get_hostname()],
+            flags=["--hostname", get_hostname(), "--verbose"],
         )
         with BundleVersionLock(self.bundle_name, self.bundle_version):
             return _whole.run(run, variables, log, arguments)

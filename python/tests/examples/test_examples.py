@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import airflow_2
@@ -53,13 +55,27 @@ def with_examples(home: Path, database: str) -> Airflow:
     home.mkdir()
     airflow = version.plain(home, database, home)
     airflow.environment["AIRFLOW__CORE__LOAD_EXAMPLES"] = "True"
+    # The same for both, since it is written into every serialized DAG; it is empty.
+    dags = home.parent / "dags"
+    dags.mkdir(exist_ok=True)
+    airflow.environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(dags)
     return airflow
 
 
-def parsed(airflow: Airflow) -> tuple[dict[str, dict], dict[str, str]]:
-    """DAG id -> serialized DAG, and file -> the last line of its import error, after parsing everything."""
+def parsed(airflow: Airflow, python: str) -> tuple[dict[str, object], dict[str, str]]:
+    """DAG id -> serialized DAG, and file -> the last line of its import error, after parsing everything.
+
+    An example says which `python` runs it; another has fields in the order of a set, which no two processes share.
+    """
+
+    def comparable(dag: dict) -> dict:
+        return dag | {"template_fields": sorted(dag["template_fields"])} if "template_fields" in dag else dag
+
     airflow.parse_all()
-    dags = {dag_id: data if isinstance(data, dict) else json.loads(data) for dag_id, data in airflow.ask(SERIALIZED)}
+    dags = {}
+    for dag_id, data in airflow.ask(SERIALIZED):
+        text = json.dumps(data) if isinstance(data, dict) else data
+        dags[dag_id] = json.loads(text.replace(f'"{python}"', '"PYTHON"'), object_hook=comparable)
     return dags, {name: trace.strip().splitlines()[-1] for name, trace in airflow.ask(ERRORS)}
 
 
@@ -71,9 +87,22 @@ def test_examples_are_parsed_to_the_same_serialized_dags_and_import_errors_as_on
     files = json.loads(host.python(FILES))
     assert inside == files
 
-    dags, errors = parsed(host)
+    dags, errors = parsed(host, sys.executable)
     assert len(dags) > len(files) / 2
-    dags_inside, errors_inside = parsed(contained)
+    dags_inside, errors_inside = parsed(contained, "/opt/venv/bin/python3")
     assert errors_inside == errors
     assert set(dags_inside) == set(dags)
-    assert {dag_id: data for dag_id, data in dags_inside.items() if data != dags[dag_id]} == {}
+    different = list(differences(dags, dags_inside))
+    assert not different, "\n".join(different)
+
+
+def differences(host: object, inside: object, place: str = "") -> Iterator[str]:
+    """Where two values of JSON differ."""
+    if isinstance(host, dict) and isinstance(inside, dict) and host.keys() == inside.keys():
+        for key in host:
+            yield from differences(host[key], inside[key], f"{place}.{key}")
+    elif isinstance(host, list) and isinstance(inside, list) and len(host) == len(inside):
+        for number, (one, other) in enumerate(zip(host, inside)):
+            yield from differences(one, other, f"{place}[{number}]")
+    elif host != inside:
+        yield f"{place}: {host!r} on the host, {inside!r} in a container"

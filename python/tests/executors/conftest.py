@@ -29,7 +29,6 @@ def running(
 ) -> Iterator[Running]:
     """All components, and one run of every DAG."""
     executor: str = request.param
-    watch.staying |= {postgresql.pid, redis.pid}
     database = services.make_database(postgresql, executor, migrated_database)
     airflow = make_airflow(tmp_path_factory.mktemp(executor), database, image, executor)
     airflow.environment |= {
@@ -51,6 +50,7 @@ def running(
         for dag_id in DAGS:
             airflow.start_run(dag_id, {"marker": f"{running.marker}-{dag_id}"})
         yield running
+    # After the components of one executor, before those of the next.
     leftovers.tidy()
     until(lambda: not watch.left(), lambda: f"left behind: {watch.left()}\n{airflow.logs()}", 30)
     assert watch.containers(), "no container has been seen, so nothing is known of what they left"

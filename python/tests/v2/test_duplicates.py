@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from airflow_home import DEADLINE_SECONDS, connect
 from conftest import Airflow
+from leftovers import ctr
 
 WORDS = ("tasks", "run", "waits", "waits", "test", "--local", "--force", "--subdir", "DAGS_FOLDER/waits.py")
 
@@ -38,11 +39,16 @@ def test_a_task_that_is_started_a_second_time_ends_the_first(airflow: Airflow) -
     with started(airflow) as first:
         airflow.until(lambda: airflow.task_logs("waits").count("the task waits") == 1, "the first does not run")
         (one,) = airflow.ask("select hostname, pid from task_instance")
+        # It must not look at the task in between, as it would not on a host that hangs for a while.
+        (container,) = ctr("containers", "ls", "-q")
+        ctr("tasks", "pause", container)
         queue_again(airflow)
         with started(airflow) as second:
-            # Both show the worker's host name; only by the pid the first sees that the task is no longer its own.
-            first.wait(DEADLINE_SECONDS)
+            airflow.until(lambda: airflow.task_logs("waits").count("the task waits") == 2, "the second does not run")
             (other,) = airflow.ask("select hostname, pid from task_instance")
+            # Both show the worker's host name; only by the pid the first sees that the task is no longer its own.
             assert one[0] == other[0] and one[1] != other[1]
+            ctr("tasks", "resume", container)
+            first.wait(DEADLINE_SECONDS)
             assert "does not match the current pid" in airflow.task_logs("waits")
             assert second.poll() is None

@@ -116,6 +116,7 @@ def test_a_task_of_another_minor_version_runs_to_success_with_its_log_in_airflow
     assert xcom(mixed, "fails_once") == [7]
     assert f"the image has Airflow {other_version} and this worker {minor(HOST)}: the task's whole supervisor" in logs
     assert "a line on stdout" in logs and "the first attempt" in logs
+    assert re.search(r"airtight: run \w+ exited with code 0 after", logs)
     # Airflow asks this host for the log of a running task.
     host = mixed.python("from airflow.sdk.api.client import get_hostname; print(get_hostname())").splitlines()[-1]
     assert set(mixed.ask("select distinct hostname from task_instance where dag_id = 'whole'")) == {(host,)}

@@ -9,7 +9,6 @@ except ImportError:
     from airflow.decorators import task
 
 with DAG("eats", schedule=None, start_date=datetime(2024, 1, 1), catchup=False):
-
     # Before the ten tasks, since one waits for this.
     @task(priority_weight=100)
     def takes_all() -> None:
