@@ -60,7 +60,7 @@ with DAG(
         return ti.try_number
 
     waits = DateTimeSensorAsync(
-        task_id="waits", target_time="{{ macros.datetime.utcnow() + macros.timedelta(seconds=3) }}"
+        task_id="waits", target_time="{{ macros.datetime.utcnow() + macros.timedelta(seconds=20) }}"
     )
 
     bash = BashOperator(task_id="bash", bash_command="echo the total is {{ ti.xcom_pull(task_ids='total') }}")
