@@ -32,6 +32,7 @@ demo: build images ## run one task in one sealed container, then a DAG of Airflo
 
 .PHONY: test
 test: build images ## run every test against a private containerd
+	@scripts/install-deps docker-registry skopeo openssl
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
 
 .PHONY: test-airflow

@@ -50,7 +50,6 @@ def test_private_variables_are_in_no_public_attribute():
 @pytest.mark.parametrize(
     "given, why",
     [
-        ({"force_pull": True}, "does not pull"),
         ({"port_bindings": {80: 8080}}, "publishes no ports"),
         ({"device_requests": [object()]}, "device_requests"),
         ({"network_mode": "bridge"}, "network_mode='bridge': this version of airtight has two networks"),
@@ -94,13 +93,11 @@ def test_what_only_concerns_a_docker_client_is_said_to_be_unused(monkeypatch):
         "tls_verify": False,
         "timeout": 5,
         "log_opts_max_size": "1m",
-        "docker_conn_id": "c",
     }
     with pytest.raises(AirflowException):
         task(**given).execute({})
     assert "no Docker client is involved: docker_url, timeout, tls_verify" in log.text
     assert "log_opts_max_size" in log.text
-    assert "docker_conn_id is not used" in log.text
 
 
 def test_mounts_of_docker_s_types_and_dicts_are_the_same():

@@ -116,8 +116,8 @@ def test_a_task_killed_for_memory_says_so_and_names_the_limit():
 
 
 def test_a_missing_image_and_a_missing_command_say_so():
-    with pytest.raises(AirflowException, match=r"not started: image .*nope.* is not here"):
-        task("true", image="nope:1").execute({})
+    with pytest.raises(AirflowException, match=r"image localhost:1/nope:1 was not pulled: .*Connection refused"):
+        task("true", image="localhost:1/nope:1").execute({})
     with pytest.raises(AirflowException, match=r"not started: .*no-such-command"):
         task("no-such-command", skip_on_exit_code=127).execute({})
 

@@ -121,12 +121,16 @@ impl Crossing {
     }
 
     fn mount(&mut self, path: &Path) -> Result<()> {
-        let path = text(path)?;
-        let field = |name: &str| quoted(&format!("{name}={path}"));
-        let mount = format!("type=bind,{},{},readonly", field("source"), field("target"));
-        say(&mut self.fixed, "mounts", &mount);
+        say(&mut self.fixed, "mounts", &read_only(path, path)?);
         Ok(())
     }
+}
+
+/// A mount of a host path, not to be written, as `--mount` takes it.
+pub fn read_only(source: &Path, target: &Path) -> Result<String> {
+    let source = quoted(&format!("source={}", text(source)?));
+    let target = quoted(&format!("target={}", text(target)?));
+    Ok(format!("type=bind,{source},{target},readonly"))
 }
 
 fn say(layer: &mut Layer, key: &str, text: &str) {

@@ -21,7 +21,7 @@ use super::out::{self, Format};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
 use crate::image::import::{Archive, Options, Source, import};
-use crate::image::list::list;
+use crate::image::list::{list, list_only};
 use crate::image::remove::{Users, remove};
 use crate::image::unpack::{DEFAULT_SNAPSHOTTER, Unpack};
 use crate::image::{Reference, Wanted};
@@ -103,7 +103,16 @@ fn ls_command() -> Command {
             "SIZE is what manifest, configuration and (mostly compressed) layers take in \
              containerd's content store. An image that cannot be used, because some of it is \
              missing or it is for another platform, is listed without an id; --format json says \
-             why.",
+             why.\n\n\
+             With NAME, a run of that image would take what is listed: -q prints nothing where it \
+             finds none.",
+        )
+        .arg(
+            Arg::new("image")
+                .value_name("NAME")
+                .help("Lists only these: names, or ids or their beginnings")
+                .num_args(1..)
+                .value_parser(|text: &str| text.parse::<Wanted>()),
         )
         .arg(Format::arg())
         .arg(
@@ -197,7 +206,11 @@ async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
 }
 
 async fn run_ls(matches: &ArgMatches, client: &Client) -> Result<()> {
-    let images = list(client).await?;
+    let wanted: Vec<&Wanted> = matches.get_many("image").into_iter().flatten().collect();
+    let images = match wanted.is_empty() {
+        true => list(client).await?,
+        false => list_only(client, &wanted).await?,
+    };
     if matches.get_flag("quiet") {
         let mut ids: Vec<String> = images
             .iter()

@@ -42,6 +42,7 @@ Examples:
   airtight run -m 512m --timeout 1h -v /data:/data:ro IMAGE python3 /data/task.py
   airtight run --dag-file dags/etl.py python3 /dags/etl.py
                                              image from dags/etl.py.metadata.yaml
+  airtight parse dags                        what Airflow will say of these DAG files
 
 Exit codes of run:
   the payload's own, or
@@ -51,6 +52,7 @@ Exit codes of run:
   127      the command was not found
   128+n    killed by signal n; 137 also for memory: --verdict says which
 
+Exit codes of parse: 0, 1 import errors, 125 airtight failed.
 Exit codes of the other verbs: 0, or 1 failed (125 for bundle), 125 the command line is wrong, 128+n ended by signal n.";
 
 /// The whole command line.
@@ -118,7 +120,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, F
     };
     let codes = match matches.subcommand() {
         Some(("run", matches)) if matches.get_flag(run::AS_PAYLOAD) => Codes::AsPayload,
-        Some(("run" | "bundle", _)) => Codes::Run,
+        Some(("run" | "bundle" | "parse", _)) => Codes::Run,
         _ => Codes::Plain,
     };
     let done = verb(&matches).await;

@@ -1,7 +1,7 @@
 //! Results on standard output: text, tables and JSON; and on standard error what people should know.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use clap::builder::{EnumValueParser, PossibleValue};
 use clap::{Arg, ArgMatches, ValueEnum};
@@ -126,6 +126,19 @@ pub fn print_data(value: &impl Serialize, notation: Notation) -> Result<()> {
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).or_fail(Kind::Host, || "cannot write JSON")?;
     print(&format!("{text}\n"))
+}
+
+/// Narrower than this, a table is harder to read than long lines.
+const NARROWEST: u16 = 60;
+
+/// How many columns standard output has, where it is a terminal.
+pub fn terminal_width() -> Option<u16> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&stdout).ok()?;
+    Some(size.ws_col).filter(|columns| *columns >= NARROWEST)
 }
 
 /// Rows whose cells may quote others: each is one line, and cannot act on the terminal.

@@ -146,7 +146,7 @@ fn read_again(matches: &ArgMatches, number: i32, globals: &Globals) -> Result<Re
 /// Runs what a caller that is no command line has read, and ends as the payload did.
 pub async fn run_as_payload(read: Result<Read>, globals: &Globals, phases: Phases) -> ExitCode {
     let Outcome { verdict, failure } = execute(read, globals, phases).await;
-    report(&verdict, failure, false);
+    report(&verdict, failure, true);
     ExitCode::from(End::of(&verdict.cause).come())
 }
 

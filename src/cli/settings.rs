@@ -82,7 +82,8 @@ pub fn help_flag() -> Arg {
         .help("Prints this")
 }
 
-fn flag(key: &'static Key) -> Arg {
+/// The flag of a key.
+pub fn flag(key: &'static Key) -> Arg {
     let help = match (key.default.or(key.otherwise), key.shape) {
         (Some(default), Shape::Text) => format!("{} [default: {default}]", key.help),
         _ => key.help.to_owned(),

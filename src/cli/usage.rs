@@ -111,14 +111,14 @@ fn wrong(error: &Error, verb: &Command, args: &[OsString]) -> Failure {
     }
 }
 
-/// `--init` of `--init[=<BOOL>]`, `FILE` of `<FILE>...`.
+/// `--init` of `--init[=<BOOL>]`, `FILE` of `<FILE>...` and of `[FILE]...`.
 fn spelled(arg: &str) -> String {
     let name = arg.split([' ', '[']).find(|part| !part.is_empty());
     let name = name.unwrap_or(arg);
     // A value's own dots are its own: only clap's `...` behind `<FILE>` goes.
     name.strip_suffix("...")
         .unwrap_or(name)
-        .trim_matches(['<', '>'])
+        .trim_matches(['<', '>', ']'])
         .to_owned()
 }
 

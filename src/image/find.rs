@@ -33,22 +33,20 @@ pub async fn find(client: &Client, wanted: &Wanted) -> Result<Image> {
     }
 }
 
-/// The records a user means, which several may be when an id has several names.
-pub(super) async fn named(client: &Client, wanted: &Wanted) -> Result<Vec<String>> {
+/// The records a user means, which several may be when an id has several names; none if nothing is meant.
+pub(super) async fn named(client: &Client, wanted: &Wanted) -> Result<Vec<api::Image>> {
     let records = all(client).await?;
-    let by_name: Vec<String> = records
+    let by_name: Vec<api::Image> = records
         .iter()
         .filter(|record| wanted.names(record))
-        .map(|record| record.name.clone())
+        .cloned()
         .collect();
     if !by_name.is_empty() {
         return Ok(by_name);
     }
     let images = identified(client, wanted, &records).await?;
-    if images.is_empty() {
-        return Err(wanted.not_found());
-    }
-    Ok(images.into_iter().map(|image| image.name).collect())
+    let is_one = |record: &api::Image| images.iter().any(|image| image.name == record.name);
+    Ok(records.into_iter().filter(is_one).collect())
 }
 
 /// All records of one image that is meant by id; none if there is no such image.

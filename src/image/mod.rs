@@ -1,4 +1,4 @@
-//! Images: what they are called, finding, importing, unpacking, listing and removing them.
+//! Images: what they are called, finding, pulling, importing, unpacking, listing and removing them.
 //!
 //! A name ([`Reference`], [`Wanted`]) goes in; an [`Image`] comes out of [`find()`], and
 //! [`unpack`] turns it into snapshots. Blobs live in containerd's content store and nowhere else:

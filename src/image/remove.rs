@@ -21,7 +21,11 @@ pub enum Users {
 /// Removes what `wanted` means and says the names that are gone. An id with several names removes
 /// them all, but only with [`Users::Ignore`].
 pub async fn remove(client: &Client, wanted: &Wanted, users: Users) -> Result<Vec<String>> {
-    let names = find::named(client, wanted).await?;
+    let records = find::named(client, wanted).await?;
+    if records.is_empty() {
+        return Err(wanted.not_found());
+    }
+    let names: Vec<String> = records.into_iter().map(|record| record.name).collect();
     if users == Users::Respect {
         if names.len() > 1 {
             let what = format!("cannot remove image {:?}", wanted.as_str());

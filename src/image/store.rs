@@ -17,12 +17,14 @@ use crate::containerd::{Client, Error, Ingest};
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
 
-/// How often a blob is tried that others create and delete meanwhile, or whose connection to
-/// containerd breaks.
+/// How often a blob is tried that others create and delete meanwhile.
 const ATTEMPTS: u32 = 5;
 
-/// How long to wait before the first of them; each later one waits twice as long.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long containerd may be away: it is restarted by systemd, and then reads its database.
+const AWAY: Duration = Duration::from_secs(20);
+
+/// How long to wait before another attempt.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// How often to look whether another process is done with an ingest.
 const LOOK: Duration = Duration::from_millis(200);
@@ -66,20 +68,6 @@ impl From<Error> for Trouble {
 }
 
 impl Trouble {
-    /// Another process was faster, or was in the way; or containerd was away for a moment.
-    fn passes(&self) -> bool {
-        match self {
-            Self::Containerd(error) => {
-                error.is_already_exists() || error.is_not_found() || error.is_unreachable()
-            }
-            Self::Source(_) => false,
-        }
-    }
-
-    fn may_resume(&self) -> bool {
-        matches!(self, Self::Containerd(error) if error.is_unreachable())
-    }
-
     fn failure(self, source: &impl Source) -> Failure {
         match self {
             Self::Containerd(error) if error.is_failed_precondition() => {
@@ -105,8 +93,8 @@ pub(super) async fn store(
 ) -> Result<Fetched> {
     let digest = blob.descriptor.digest;
     let mut reference = format!("airtight-{digest}");
-    let mut pause = PAUSE;
     let mut left = ATTEMPTS;
+    let mut away = None;
     loop {
         let trouble = match open(client, blob, &mut reference).await {
             // By this answer containerd has put the blob under our lease.
@@ -114,27 +102,32 @@ pub(super) async fn store(
                 labels::add(client, &digest, blob.links).await?;
                 return Ok(Fetched::Already);
             }
-            Ok(Some(ingest)) => match send(ingest, blob, source, report).await {
-                Ok(()) => return Ok(Fetched::Now),
-                Err(trouble) => {
-                    // What containerd has got is kept only while containerd itself is away.
-                    if !trouble.may_resume() {
-                        abort(client, &reference).await;
-                    }
-                    trouble
+            Ok(Some(ingest)) => {
+                away = None;
+                match send(ingest, blob, source, report).await {
+                    Ok(()) => return Ok(Fetched::Now),
+                    Err(trouble) => trouble,
                 }
-            },
+            }
             Err(error) => error.into(),
         };
-        left = left.saturating_sub(1);
-        if left == 0 || !trouble.passes() {
-            if trouble.may_resume() {
-                abort(client, &reference).await;
+        let again = match &trouble {
+            // What it has got stays, and this is where it goes on.
+            Trouble::Containerd(error) if error.is_unreachable() => {
+                away.get_or_insert_with(Instant::now).elapsed() < AWAY
             }
+            Trouble::Containerd(error) if error.is_already_exists() || error.is_not_found() => {
+                abort(client, &reference).await;
+                left = left.saturating_sub(1);
+                left > 0
+            }
+            _ => false,
+        };
+        if !again {
+            abort(client, &reference).await;
             return Err(trouble.failure(source));
         }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

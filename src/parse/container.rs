@@ -11,7 +11,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::io::AsyncReadExt;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
@@ -77,13 +76,7 @@ pub fn start(
     news: UnboundedSender<(Number, News)>,
 ) -> Result<Handle> {
     let what = || "cannot start a container for DAG files";
-    let (ours, theirs) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .or_fail(Kind::Host, what)?;
+    let (ours, theirs) = packet::pair().or_fail(Kind::Host, what)?;
     let verdict = recipe::memory("airtight-verdict").or_fail(Kind::Host, what)?;
     let (said, writer) = io::pipe().or_fail(Kind::Host, what)?;
     // The file itself, even where another version has taken its name.
@@ -250,17 +243,9 @@ fn read(packet: &Packet) -> Option<Said> {
 /// Sends the first of `outgoing`, when there is room for it.
 async fn flush(socket: &AsyncFd<OwnedFd>, outgoing: &mut VecDeque<Outgoing>) -> io::Result<()> {
     while let Some(first) = outgoing.front() {
-        let mut ready = socket.writable().await?;
         let descriptors: Vec<_> = first.descriptors.iter().map(AsFd::as_fd).collect();
-        let sent =
-            ready.try_io(|socket| packet::send_now(socket.as_fd(), &first.bytes, &descriptors));
-        match sent {
-            Ok(sent) => {
-                sent?;
-                outgoing.pop_front();
-            }
-            Err(_would_block) => {}
-        }
+        packet::send(socket, &first.bytes, &descriptors).await?;
+        outgoing.pop_front();
     }
     Ok(())
 }

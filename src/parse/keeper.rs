@@ -5,17 +5,20 @@
 //! It never waits for one file, container or program while others have something to say, and nothing that
 //! any of them sends makes it fail.
 
+mod ends;
+mod job;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
+use self::job::{Job, Place};
 use super::container::{self, Handle, News};
 use super::control::{Control, JobNumber};
-use super::death::Death;
 use super::message::{self, End, Order, Said};
 use super::packet::{self, MAX_LENGTH, Packet};
 use super::pool::{Limits, Number, Pool, Seat, Wish};
@@ -23,12 +26,12 @@ use super::recipe::Recipe;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::leash::watch;
 
-/// How long a program may take to kill a file's process before its container is killed with all that is in
-/// it.
-const KILL_GRACE: Duration = Duration::from_secs(10);
+/// How long a container may take until its program is ready: the image may have to be unpacked first, on a
+/// busy disk. A program that hangs must not keep its files from another container for ever.
+const START_LIMIT: Duration = Duration::from_secs(300);
 
-/// How often a file is tried again whose container's settings were changed while it started.
-const MAX_ATTEMPTS: u32 = 5;
+/// The most descriptors that a program takes with a job; with more it would leave, and all others with it.
+const MAX_DESCRIPTORS: usize = 16;
 
 /// What an order comes to: reads the settings and looks up the image.
 pub trait Reader: Clone + Send + 'static {
@@ -60,24 +63,24 @@ pub async fn keep<R: Reader>(
         given_up,
     };
     tokio::pin!(until);
-    loop {
+    let heard_all = loop {
         let next = keeper.next();
         tokio::select! {
             packet = packet::receive(&client) => match packet {
                 Ok(Some(packet)) => keeper.take(packet),
-                // A client whose socket breaks is as good as one that has gone.
-                Ok(None) | Err(_) => break,
+                Ok(None) => break Ok(()),
+                Err(why) => break Err(why).or_fail(Kind::Usage, || "cannot hear what is to be parsed"),
             },
             Some((number, news)) = heard.recv() => keeper.hear(number, news),
             Some(job) = gone.recv() => keeper.give_up(job),
             Some(Ok((job, recipe))) = keeper.reading.join_next() => keeper.seat_first(job, recipe),
             () = at(next) => {}
-            () = &mut until => break,
+            () = &mut until => break Ok(()),
         }
         keeper.look_at_the_clock();
-    }
+    };
     keeper.close(&mut heard).await;
-    Ok(())
+    heard_all
 }
 
 async fn at(time: Option<Instant>) {
@@ -103,66 +106,17 @@ struct Container {
     /// None when it was told to end.
     handle: Option<Handle>,
     ready: bool,
+    /// When it has to be, or dies.
+    until: Instant,
+    /// Why its program will never be.
+    unfit: Option<String>,
     /// Whose file's settings it was started with.
     starter: JobNumber,
 }
 
-struct Job {
-    order: Order,
-    control: Control,
-    descriptors: Vec<OwnedFd>,
-    recipe: Option<Recipe>,
-    attempts: u32,
-    place: Place,
-}
-
-/// Where a job is.
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    /// Its settings are being read.
-    Read,
-    /// There are as many containers as there may be.
-    Waiting,
-    /// Its container is not ready yet.
-    Starting(Number),
-    /// Its program has it, at most until then.
-    Sent {
-        number: Number,
-        until: Option<Instant>,
-    },
-    /// Its program was told to kill it, and its container dies then.
-    Dying {
-        number: Number,
-        until: Instant,
-        why: Killed,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Killed {
-    /// Nobody waits for it any more.
-    GivenUp,
-    /// Its time is up.
-    Late,
-}
-
-impl Place {
-    fn container(self) -> Option<Number> {
-        match self {
-            Self::Read | Self::Waiting => None,
-            Self::Starting(number) | Self::Sent { number, .. } | Self::Dying { number, .. } => {
-                Some(number)
-            }
-        }
-    }
-
-    /// When something has to be done about it.
-    fn until(self) -> Option<Instant> {
-        match self {
-            Self::Sent { until, .. } => until,
-            Self::Dying { until, .. } => Some(until),
-            Self::Read | Self::Waiting | Self::Starting(_) => None,
-        }
+impl Container {
+    fn is_starting(&self) -> bool {
+        !self.ready && self.unfit.is_none() && self.handle.is_some()
     }
 }
 
@@ -170,7 +124,9 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
     /// When to look at the clock, if nothing happens before.
     fn next(&self) -> Option<Instant> {
         let jobs = self.jobs.values().filter_map(|job| job.place.until());
-        jobs.chain(self.pool.next()).min()
+        let starting = self.containers.values().filter(|own| own.is_starting());
+        let starting = starting.map(|own| own.until);
+        jobs.chain(starting).chain(self.pool.next()).min()
     }
 
     /// A packet of the client's.
@@ -200,6 +156,9 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
         };
         if message::job(id, &order.job).len() > MAX_LENGTH {
             return control.answer(&refused("its job is longer than 128 KiB"));
+        }
+        if descriptors.len() > MAX_DESCRIPTORS {
+            return control.answer(&refused("it has more than 16 descriptors"));
         }
         let job = Job {
             order,
@@ -265,6 +224,8 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
                     let container = Container {
                         handle: Some(handle),
                         ready: false,
+                        until: Instant::now() + START_LIMIT,
+                        unfit: None,
                         starter: id,
                     };
                     self.containers.insert(number, container);
@@ -305,7 +266,13 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
         match news {
             News::Line(line) => (self.say)(&line),
             News::Said(Said::Ready) => self.ready(number),
-            News::Said(Said::Ended { id, end }) => self.ended(number, id, end.into()),
+            News::Said(Said::Unfit(why)) => {
+                if let Some(container) = self.containers.get_mut(&number) {
+                    container.unfit = Some(why);
+                    container.handle = None;
+                }
+            }
+            News::Said(Said::Ended { id, end }) => self.ended(number, id, end),
             News::Dead(death) => self.dead(number, &death),
         }
     }
@@ -321,26 +288,6 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
         }
     }
 
-    /// The program says that a job's process is gone.
-    fn ended(&mut self, number: Number, id: JobNumber, end: End) {
-        let end = match self.jobs.get(&id).map(|job| (job, job.place)) {
-            Some((_, Place::Sent { number: own, .. })) if own == number => end,
-            Some((
-                job,
-                Place::Dying {
-                    number: own, why, ..
-                },
-            )) if own == number => match why {
-                Killed::Late => job.order.late(),
-                Killed::GivenUp => end,
-            },
-            // It speaks of what it does not have.
-            _ => return self.kill(number),
-        };
-        self.answer(id, &end);
-        self.pool.leave(number, Instant::now());
-    }
-
     fn kill(&self, number: Number) {
         if let Some(handle) = self.handle(number) {
             handle.kill();
@@ -350,40 +297,6 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
     fn jobs_in(&self, number: Number) -> Vec<JobNumber> {
         let within = |(_, job): &(&JobNumber, &Job)| job.place.container() == Some(number);
         self.jobs.iter().filter(within).map(|(id, _)| *id).collect()
-    }
-
-    /// A container is gone, and with it all that was in it.
-    fn dead(&mut self, number: Number, death: &Death) {
-        self.pool.gone(number);
-        let container = self.containers.remove(&number);
-        let mut jobs = self.jobs_in(number);
-        // Whoever it was started for comes last: if it was his settings that changed, the others get
-        // another container.
-        jobs.sort_by_key(|id| container.as_ref().is_some_and(|own| own.starter == *id));
-        for id in &jobs {
-            let Some(job) = self.jobs.get_mut(id) else {
-                continue;
-            };
-            let end = match job.place {
-                Place::Starting(_) if death.changed && job.attempts < MAX_ATTEMPTS => {
-                    job.attempts += 1;
-                    self.read(*id);
-                    continue;
-                }
-                Place::Starting(_) => End::failed(format!(
-                    "the container that parses this file could not be started: {}",
-                    death.why
-                )),
-                Place::Dying {
-                    why: Killed::Late, ..
-                } => {
-                    End::Timeout(job.order.timeout.unwrap_or_default().as_secs_f64().ceil() as u64)
-                }
-                _ => End::failed(in_the_middle(jobs.len(), death)),
-            };
-            self.answer(*id, &end);
-        }
-        self.seat_waiting();
     }
 
     fn seat_waiting(&mut self) {
@@ -398,85 +311,6 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
             self.seat(id);
         }
     }
-
-    /// Nobody waits for this job any more.
-    fn give_up(&mut self, id: JobNumber) {
-        match self.jobs.get(&id).map(|job| job.place) {
-            Some(Place::Sent { number, .. }) => self.kill_job(id, number, Killed::GivenUp),
-            Some(Place::Dying { .. }) | None => {}
-            Some(place @ (Place::Read | Place::Waiting | Place::Starting(_))) => {
-                self.jobs.remove(&id);
-                if let Some(number) = place.container() {
-                    self.pool.leave(number, Instant::now());
-                }
-            }
-        }
-    }
-
-    fn kill_job(&mut self, id: JobNumber, number: Number, why: Killed) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            let until = Instant::now() + KILL_GRACE;
-            job.place = Place::Dying { number, until, why };
-        }
-        if let Some(handle) = self.handle(number) {
-            handle.send(message::kill(id), Vec::new());
-        }
-    }
-
-    /// Does what is due.
-    fn look_at_the_clock(&mut self) {
-        let now = Instant::now();
-        let is_due = |(_, job): &(&JobNumber, &Job)| job.place.until().is_some_and(|at| at <= now);
-        let due: Vec<_> = self
-            .jobs
-            .iter()
-            .filter(is_due)
-            .map(|(id, job)| (*id, job.place))
-            .collect();
-        for (id, place) in due {
-            match place {
-                Place::Sent { number, .. } => self.kill_job(id, number, Killed::Late),
-                Place::Dying { number, .. } => {
-                    self.kill(number);
-                    // Its death comes as news; until then there is nothing more to do.
-                    if let Some(job) = self.jobs.get_mut(&id)
-                        && let Place::Dying { until, .. } = &mut job.place
-                    {
-                        *until = now + KILL_GRACE;
-                    }
-                }
-                Place::Read | Place::Waiting | Place::Starting(_) => {}
-            }
-        }
-        for number in self.pool.endings(now) {
-            if let Some(container) = self.containers.get_mut(&number) {
-                container.handle = None;
-            }
-        }
-    }
-
-    fn answer(&mut self, id: JobNumber, end: &End) {
-        if let Some(job) = self.jobs.remove(&id) {
-            job.control.answer(end);
-        }
-    }
-
-    /// Ends everything, and waits for it.
-    async fn close(mut self, heard: &mut UnboundedReceiver<(Number, News)>) {
-        self.jobs.clear();
-        self.reading.abort_all();
-        for container in self.containers.values_mut() {
-            container.handle = None;
-        }
-        while !self.containers.is_empty() {
-            match heard.recv().await {
-                Some((number, News::Dead(_))) => drop(self.containers.remove(&number)),
-                Some((_, News::Line(line))) => (self.say)(&line),
-                Some((_, News::Said(_))) => {}
-                None => break,
-            }
-        }
-    }
 }
 
 fn failed(failure: &Failure) -> End {
@@ -484,17 +318,4 @@ fn failed(failure: &Failure) -> End {
         failed: failure.to_string(),
         hint: failure.hints().join("; "),
     }
-}
-
-/// Which of the files did it, nobody can say.
-fn in_the_middle(jobs: usize, death: &Death) -> String {
-    let others = match jobs {
-        0 | 1 => String::new(),
-        2 => " and one other".to_owned(),
-        more => format!(" and {} others", more - 1),
-    };
-    format!(
-        "the container that was parsing this file{others} ended: {}",
-        death.why
-    )
 }

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 /// A file that a client wants parsed.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
     /// The DAG file, absolute.
@@ -45,7 +45,7 @@ pub struct Order {
     #[serde(default)]
     pub cold: bool,
     /// How many seconds the program may take for it.
-    #[serde(default, deserialize_with = "seconds")]
+    #[serde(default, deserialize_with = "seconds", serialize_with = "in_seconds")]
     pub timeout: Option<Duration>,
 }
 
@@ -65,6 +65,10 @@ fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Er
         Ok(limit) if !limit.is_zero() => Ok(Some(limit)),
         _ => Err(de::Error::custom("timeout must be more than nothing")),
     }
+}
+
+fn in_seconds<S: Serializer>(limit: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    limit.map(|limit| limit.as_secs_f64()).serialize(to)
 }
 
 impl Order {
@@ -133,35 +137,19 @@ fn shortened(text: &str) -> String {
 }
 
 /// What the program in a container says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     /// It has imported what it needs, and can fork.
     Ready,
-    /// A file's process is dead, and all that it started.
+    /// It never will, for this reason.
+    Unfit(String),
+    /// A file's process is dead, and all that it started; or there was none.
     Ended {
         /// Of which job.
         id: u64,
-        /// An exit code or a signal.
-        end: Exit,
+        /// How.
+        end: End,
     },
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// With this exit code.
-    Code(i32),
-    /// Of this signal.
-    Signal(i32),
-}
-
-impl From<Exit> for End {
-    fn from(exit: Exit) -> Self {
-        match exit {
-            Exit::Code(code) => Self::Code(code),
-            Exit::Signal(signal) => Self::Signal(signal),
-        }
-    }
 }
 
 /// All fields that a program's packet can have.
@@ -172,28 +160,28 @@ struct Spoken {
     id: Option<u64>,
     code: Option<i32>,
     signal: Option<i32>,
+    failed: Option<String>,
 }
 
 impl Said {
     /// Reads a packet of the program's; nothing where it is none.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let spoken: Spoken = serde_json::from_slice(bytes).ok()?;
-        match spoken {
-            Spoken {
-                ready: Some(true),
-                id: None,
-                code: None,
-                signal: None,
-            } => Some(Self::Ready),
-            Spoken {
-                ready: None,
-                id: Some(id),
-                code,
-                signal,
-            } => {
-                let end = match (code, signal) {
-                    (Some(code), None) => Exit::Code(code),
-                    (None, Some(signal)) => Exit::Signal(signal),
+        let Spoken {
+            ready,
+            id,
+            code,
+            signal,
+            failed,
+        } = spoken;
+        match (ready, id, code, signal, failed) {
+            (Some(true), None, None, None, None) => Some(Self::Ready),
+            (None, None, None, None, Some(why)) => Some(Self::Unfit(why)),
+            (None, Some(id), code, signal, failed) => {
+                let end = match (code, signal, failed) {
+                    (Some(code), None, None) => End::Code(code),
+                    (None, Some(signal), None) => End::Signal(signal),
+                    (None, None, Some(why)) => End::failed(why),
                     _ => return None,
                 };
                 Some(Self::Ended { id, end })
@@ -260,12 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn a_program_says_that_it_is_ready_or_how_a_job_ended_and_nothing_else() {
+    fn a_program_says_whether_it_is_ready_or_how_a_job_ended_and_nothing_else() {
         let read = |text: &str| Said::read(text.as_bytes());
         assert_eq!(read(r#"{"ready": true}"#), Some(Said::Ready));
         let ended = |end| Some(Said::Ended { id: 7, end });
-        assert_eq!(read(r#"{"id": 7, "code": 0}"#), ended(Exit::Code(0)));
-        assert_eq!(read(r#"{"id": 7, "signal": 9}"#), ended(Exit::Signal(9)));
+        assert_eq!(read(r#"{"id": 7, "code": 0}"#), ended(End::Code(0)));
+        assert_eq!(read(r#"{"id": 7, "signal": 9}"#), ended(End::Signal(9)));
+        assert_eq!(read(r#"{"id": 7, "failed": "x"}"#), ended(End::failed("x")));
+        assert_eq!(read(r#"{"failed": "x"}"#), Some(Said::Unfit("x".into())));
         for text in [
             r#"{"ready": false}"#,
             r#"{"ready": true, "id": 7}"#,

@@ -9,8 +9,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
+    sendmsg, socketpair,
 };
 use tokio::io::unix::AsyncFd;
 
@@ -81,6 +82,21 @@ pub fn receive_now(socket: BorrowedFd<'_>) -> io::Result<Option<Packet>> {
     }))
 }
 
+/// Sends a packet as soon as there is room for it; `socket` has to be watched for both.
+pub async fn send(
+    socket: &AsyncFd<OwnedFd>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    loop {
+        let mut ready = socket.writable().await?;
+        match ready.try_io(|socket| send_now(socket.as_fd(), bytes, descriptors)) {
+            Ok(sent) => return sent,
+            Err(_would_block) => {}
+        }
+    }
+}
+
 /// Sends a packet now; `WouldBlock` where there is no room for it, and then nothing of it was sent.
 pub fn send_now(
     socket: BorrowedFd<'_>,
@@ -102,11 +118,14 @@ pub fn send_now(
 }
 
 /// Two connected sockets.
-#[cfg(test)]
-pub fn pair() -> (OwnedFd, OwnedFd) {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC;
-    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
+    Ok(socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        flags,
+        None,
+    )?)
 }
 
 #[cfg(test)]
@@ -115,8 +134,8 @@ mod tests {
 
     #[test]
     fn a_packet_arrives_as_it_was_sent_with_its_descriptors() {
-        let (a, b) = pair();
-        let (c, d) = pair();
+        let (a, b) = pair().unwrap();
+        let (c, d) = pair().unwrap();
         send_now(a.as_fd(), b"{}", &[c.as_fd(), d.as_fd()]).unwrap();
         let packet = receive_now(b.as_fd()).unwrap().unwrap();
         assert_eq!((packet.bytes.as_slice(), packet.flaw), (&b"{}"[..], None));
@@ -129,7 +148,7 @@ mod tests {
 
     #[test]
     fn nothing_yet_is_no_end() {
-        let (a, b) = pair();
+        let (a, b) = pair().unwrap();
         let nothing = receive_now(b.as_fd()).unwrap_err();
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
         drop(a);
@@ -138,8 +157,8 @@ mod tests {
 
     #[test]
     fn a_packet_that_is_too_long_has_a_flaw_and_keeps_its_descriptors() {
-        let (a, b) = pair();
-        let (c, _d) = pair();
+        let (a, b) = pair().unwrap();
+        let (c, _d) = pair().unwrap();
         send_now(a.as_fd(), &vec![b'x'; MAX_LENGTH + 1], &[c.as_fd()]).unwrap();
         let packet = receive_now(b.as_fd()).unwrap().unwrap();
         assert!(packet.flaw.is_some());
@@ -148,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_full_socket_takes_nothing_and_says_so() {
-        let (a, _b) = pair();
+        let (a, _b) = pair().unwrap();
         let packet = vec![b'x'; MAX_LENGTH];
         let full = (0..64).find_map(|_| send_now(a.as_fd(), &packet, &[]).err());
         assert_eq!(full.unwrap().kind(), io::ErrorKind::WouldBlock);

@@ -65,15 +65,23 @@ impl State {
 
     /// Makes and locks the run directory of `id` and writes its record; fails when it exists.
     pub fn create(&self, record: &Record) -> Result<RunDir> {
-        let path = self.root.join(record.id.as_str());
+        self.make(&record.id, |dir| dir.write_record(record))
+    }
+
+    /// Makes and locks a run directory for what is no run and makes nothing else: when its owner is dead,
+    /// the next command removes it.
+    pub fn create_without_record(&self, id: &ContainerId) -> Result<RunDir> {
+        self.make(id, |_| Ok(()))
+    }
+
+    fn make(&self, id: &ContainerId, then: impl FnOnce(&RunDir) -> Result<()>) -> Result<RunDir> {
+        let path = self.root.join(id.as_str());
         let _making = self.lock_all()?;
         private_dir()
             .create(&path)
             .map_err(|why| match why.kind() {
-                ErrorKind::AlreadyExists => {
-                    Failure::usage(format!("the name {} is in use", record.id))
-                        .hint("choose another --name, or wait for that run to end")
-                }
+                ErrorKind::AlreadyExists => Failure::usage(format!("the name {id} is in use"))
+                    .hint("choose another --name, or wait for that run to end"),
                 _ => Failure::host(format!("cannot make {}", path.display())).because(why),
             })?;
         let made = open_lock(&path)
@@ -83,7 +91,7 @@ impl State {
                 path: path.clone(),
                 _lock: lock,
             })
-            .and_then(|dir| dir.write_record(record).map(|()| dir));
+            .and_then(|dir| then(&dir).map(|()| dir));
         if made.is_err() {
             // Nothing but what was made above is in it.
             let _ = fs::remove_dir_all(&path);

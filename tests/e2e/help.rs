@@ -30,6 +30,10 @@ fn every_verb_teaches_itself_on_stdout() {
         (&["image", "rm", "-h"], &["--force"]),
         (&["doctor", "--help"], &["--format"]),
         (
+            &["parse", "--help"],
+            &["FILE|DIR", "--bundle", "AIRFLOW_VAR_"],
+        ),
+        (
             &["--version"],
             &[concat!("airtight ", env!("CARGO_PKG_VERSION"))],
         ),
@@ -46,7 +50,7 @@ fn every_verb_teaches_itself_on_stdout() {
 fn no_help_line_is_longer_than_the_terminal() {
     let host = Host::with(&[]);
     for columns in [80, 120] {
-        for verb in ["run", "bundle"] {
+        for verb in ["run", "bundle", "parse"] {
             let mut command = host.command(&[verb, "--help"]);
             let text = Output::of(command.env("COLUMNS", columns.to_string())).ok();
             let longest = text.lines().map(|line| line.chars().count()).max().unwrap();

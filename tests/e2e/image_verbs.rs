@@ -37,6 +37,21 @@ fn an_archive_comes_from_a_file_or_a_pipe_and_goes_by_name_or_id() {
 }
 
 #[test]
+fn a_list_can_be_of_some_images_only_and_is_empty_where_there_are_none() {
+    let host = Host::with(&["busybox", "python"]);
+    let list = |names: &[&str]| {
+        host.airtight(&[&["image", "ls", "-q"], names].concat())
+            .ok()
+    };
+    let id = list(&["busybox:test"]);
+    assert_eq!(id.lines().count(), 1, "{id}");
+    assert_eq!(list(&[id.trim_end()]), id);
+    assert_eq!(list(&["docker.io/library/busybox:test", "nosuch"]), id);
+    assert_eq!(list(&["busybox"]), "");
+    assert_eq!(list(&["busybox:test", "python:test"]).lines().count(), 2);
+}
+
+#[test]
 fn images_are_json_for_programs() {
     let host = Host::new();
     let text = host.airtight(&["image", "ls", "--format", "json"]).ok();
@@ -55,6 +70,7 @@ fn a_failure_is_1_and_a_wrong_command_line_125() {
         (&["image", "import", "/etc/passwd"], 1, "/etc/passwd"),
         (&["image", "rm"], 125, "NAME is missing"),
         (&["image", "rm", "Bad Name"], 125, "Bad Name"),
+        (&["image", "ls", "Bad Name"], 125, "for NAME:"),
         (&["image", "ls", "--format", "xml"], 125, "table, json"),
         (
             &["image", "ls", "-q", "--format=json"],

@@ -32,6 +32,7 @@ mod memory;
 mod mounts;
 mod names;
 mod parse;
+mod parse_verb;
 mod pass_fd;
 mod process;
 mod profile;

@@ -139,6 +139,10 @@ fn a_file_whose_container_cannot_start_is_told_why() {
         why.contains("could not be started") && why.contains("unfit for this"),
         "{end}"
     );
+    let refuses = keeper.file("d.py", "docker_runtime: {environments: {WORD: refuses}}");
+    let end = keeper.begin(&refuses, "name").end();
+    let why = end["failed"].as_str().unwrap();
+    assert!(why.ends_with("not with this image"), "{end}");
     let refused = keeper.file("c.py", "docker_runtime: {privileged: true}");
     let end = keeper.begin(&refused, "name").end();
     assert!(
@@ -264,6 +268,12 @@ fn no_packet_of_a_client_breaks_the_keeper() {
         let end = keeper.ask(&order).end();
         assert!(end["failed"].is_string(), "{order}: {end}");
     }
+    let (control, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let order = keeper.order(&file, "name").to_string();
+    keeper.send(order.as_bytes(), &[theirs.as_fd(); 18]);
+    let mut end = [0; 1000];
+    let length = control.recv(&mut end).unwrap();
+    assert!(String::from_utf8_lossy(&end[..length]).contains("more than 16 descriptors"));
     assert!(!keeper.begin(&file, "name").output().is_empty());
     let output = keeper.end();
     assert_eq!((output.code, output.stdout.as_str()), (0, ""));

@@ -17,7 +17,7 @@ const MEGABYTE: usize = 1 << 20;
 fn with_big_image() -> (Registry, String) {
     let registry = Registry::plain();
     let mut layout = Layout::new();
-    let mut layers = layout.add(&this_host(), &[("big", noise(1, 4 * MEGABYTE))]);
+    let mut layers = layout.add(&this_host(), &[("big", noise(4 * MEGABYTE))]);
     registry.push_layout(&layout, "big:1");
     (registry, layers.remove(0))
 }
@@ -54,6 +54,24 @@ fn a_layer_goes_on_where_its_connection_broke() {
 }
 
 #[test]
+fn a_registry_that_does_not_know_ranges_sends_the_beginning_again() {
+    let (registry, layer) = with_big_image();
+    let cuts = AtomicUsize::new(0);
+    let asked = layer.clone();
+    let proxy = Proxy::before(&registry.name, move |head| match head.contains(&asked) {
+        true if cuts.fetch_add(1, Ordering::SeqCst) == 0 => Act::Cut(3 * MEGABYTE / 2),
+        true => Act::Whole,
+        false => Act::Pass,
+    });
+    let host = Host::with(&[]);
+    let name = proxy.image("big:1");
+    let output = host.airtight(&["image", "pull", &name]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(proxy.requests(&layer).len(), 2);
+    host.airtight(&["image", "rm", &name]).ok();
+}
+
+#[test]
 fn a_registry_that_breaks_again_and_again_is_given_up_and_nothing_is_left() {
     let (registry, _) = with_big_image();
     let proxy = Proxy::before(&registry.name, |head| match head.contains("/blobs/") {
@@ -71,7 +89,7 @@ fn three_layers_come_at_once() {
     let registry = Registry::plain();
     let mut layout = Layout::new();
     let files: Vec<_> = (1..=5)
-        .map(|n| (["a", "b", "c", "d", "e"][n - 1], noise(n as u64, 1000)))
+        .map(|n| (["a", "b", "c", "d", "e"][n - 1], noise(1000)))
         .collect();
     let ours = this_host();
     let layers = layout.add(&ours, &files);
@@ -100,12 +118,12 @@ fn three_layers_come_at_once() {
 fn what_is_here_is_not_fetched_again() {
     let registry = Registry::plain();
     let ours = this_host();
-    let base = ("base", noise(1, 1000));
+    let base = ("base", noise(1000));
     let mut layout = Layout::new();
-    let first = layout.add(&ours, &[base.clone(), ("one", noise(2, 1000))]);
+    let first = layout.add(&ours, &[base.clone(), ("one", noise(1000))]);
     registry.push_layout(&layout, "image:1");
     let mut layout = Layout::new();
-    let second = layout.add(&ours, &[base, ("two", noise(3, 1000))]);
+    let second = layout.add(&ours, &[base, ("two", noise(1000))]);
     registry.push_layout(&layout, "image:2");
     let proxy = Proxy::before(&registry.name, |_| Act::Pass);
     let host = Host::with(&[]);
@@ -127,6 +145,38 @@ fn what_is_here_is_not_fetched_again() {
         "{requests:?}"
     );
     host.airtight(&["image", "rm", &one, &two]).ok();
+}
+
+#[test]
+fn of_two_processes_that_pull_one_layer_one_fetches_it() {
+    let (registry, layer) = with_big_image();
+    let both = Arc::new((Mutex::new(0), Condvar::new()));
+    let asked = layer.clone();
+    // The layer is not sent before both have asked for the tag.
+    let proxy = Proxy::before(&registry.name, move |head| {
+        let (tags, changed) = &*both;
+        let mut tags = tags.lock().unwrap();
+        if head.starts_with("HEAD ") {
+            *tags += 1;
+            changed.notify_all();
+        } else if head.contains(&asked) {
+            drop(
+                changed
+                    .wait_timeout_while(tags, LIMIT, |tags| *tags < 2)
+                    .unwrap(),
+            );
+        }
+        Act::Pass
+    });
+    let host = Host::with(&[]);
+    let name = proxy.image("big:1");
+    let pull = || Run::start(&mut host.command(&["image", "pull", &name]));
+    for run in [pull(), pull()] {
+        let output = run.end();
+        assert_eq!(output.code, 0, "{output:?}");
+    }
+    assert_eq!(proxy.requests(&layer).len(), 1);
+    host.airtight(&["image", "rm", &name]).ok();
 }
 
 #[test]

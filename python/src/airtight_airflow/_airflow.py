@@ -1,7 +1,8 @@
 """The names of Airflow that moved between 2.10 and 3.3, from wherever this Airflow has them.
 
-In: the installed Airflow. Out: the operator's base class, the exceptions its task runner knows, and what keeps a
-secret out of the task log. Must not be imported by what runs before Airflow is fully loaded (`plugin.py`).
+In: the installed Airflow. Out: the operator's base class, the exceptions its task runner knows, what looks up
+connections, and what keeps a secret out of the task log. Must not be imported by what runs before Airflow is fully
+loaded (`plugin.py`).
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ except ImportError:
 _MINOR = airflow_minor()
 
 if TYPE_CHECKING or _MINOR >= (3, 1):
-    from airflow.sdk import BaseOperator
+    from airflow.sdk import BaseHook, BaseOperator
 else:
+    from airflow.hooks.base import BaseHook
+
     # The SDK's own of 3.0 has no xcom_push, which its DecoratedOperator calls.
     from airflow.models import BaseOperator
 
@@ -41,6 +44,7 @@ except ImportError:
 __all__ = [
     "AirflowException",
     "AirflowSkipException",
+    "BaseHook",
     "BaseOperator",
     "DecoratedOperator",
     "mask_secret",

@@ -1,21 +1,18 @@
-"""One `airtight run` as a child of this process, from its start to its verdict.
+"""airtight as a child of this process: its commands, one after another, and what stops them.
 
-In: a command line, an environment, and the file that airtight writes its verdict to. Out: its lines of output while
-they come, and at the end an `Ending`. Must never leave the container running: airtight is killed by the kernel when
-this process dies, and with airtight everything inside.
+In: command lines and environments. Out: lines of output while they come, and exit statuses. Must never leave airtight
+running: the kernel kills it when this process dies, and with it everything inside its container.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from airtight_airflow._command import CommandError
 
 # prctl(2); loaded here, because between fork and exec there should be no more than the call.
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -25,56 +22,60 @@ _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 30
 
 
-@dataclass(frozen=True)
-class Ending:
-    """How a run ended: airtight's verdict; where there is none, airtight's own exit status says why."""
+class Children:
+    """One after another; `stop` ends the one that runs, and each that is started later."""
 
-    verdict: Mapping[str, Any] = field(default_factory=dict)
-    status: int = 0
+    def __init__(self) -> None:
+        self._child: _Child | None = None
+        self.stopped = False
 
-    @property
-    def payload_code(self) -> int | None:
-        """The payload's exit code as docker counts it, 128 and the number of a signal; None if it never ran."""
-        if self.verdict.get("cause") in ("exited", "signaled", "oom"):
-            return int(self.verdict["exit_code"])
-        return None
+    def run(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        descriptors: Sequence[int],
+        show: Callable[[str], None],
+    ) -> int:
+        """Runs a command, hands over its lines of output while they come, and returns its exit status."""
+        try:
+            child = self._child = _Child(argv, environment, descriptors)
+        except (OSError, ValueError) as why:
+            raise CommandError(f"airtight cannot be started: {why}") from None
+        try:
+            # A signal handler may have asked for it before the child was known.
+            if self.stopped:
+                child.stop()
+            for line in child.lines():
+                show(line)
+            return child.wait()
+        finally:
+            # Also where Airflow's time limit or SIGTERM raised an exception above.
+            child.close()
+            self._child = None
 
-    def explain(self, mem_limit: float | str | None = None) -> str:
-        """In words."""
-        verdict, cause = self.verdict, self.verdict.get("cause")
-        if cause == "exited":
-            return f"it ended with exit code {verdict['code']}{self._kills()}"
-        if cause == "signaled":
-            return f"it was killed by {_signal_name(verdict['signal'])}{self._kills()}"
-        if cause == "oom":
-            limit = f"mem_limit is {mem_limit}" if mem_limit else "the host ran out of it, mem_limit is not set"
-            peak = verdict.get("memory_peak_bytes")
-            used = f", at most {peak} bytes were used" if peak else ""
-            return f"the kernel killed it for memory ({limit}{used}): exit code 137"
-        if cause == "stopped":
-            return "it was stopped on request before it was done"
-        if cause == "start-failed":
-            return f"it was not started: {verdict.get('reason')}"
-        if cause:
-            return f"{cause}: {verdict.get('reason') or verdict.get('exit_code')}"
-        if self.status < 0:
-            return f"airtight itself was killed by {_signal_name(-self.status)}, and everything inside with it"
-        return f"airtight ended with exit code {self.status} and without a verdict"
-
-    def _kills(self) -> str:
-        kills = self.verdict.get("oom_kills") or 0
-        return f"; {kills} of its processes were killed for memory" if kills else ""
+    def stop(self) -> None:
+        """Asks for the end of what runs; does not wait, so that a signal handler can call it."""
+        self.stopped = True
+        if self._child is not None:
+            self._child.stop()
 
 
-class Child:
+def ask(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """The answer of a command that changes nothing and takes no time."""
+    try:
+        return subprocess.run(
+            argv, env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+    except (OSError, ValueError) as why:
+        raise CommandError(f"airtight cannot be started: {why}") from None
+
+
+class _Child:
     """A running airtight."""
 
-    def __init__(
-        self, argv: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int], verdict: Path
-    ) -> None:
-        self._verdict = verdict
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]) -> None:
         parent = os.getpid()
-        # stdout and stderr are one pipe, which the payload itself writes to: that keeps the order of its lines.
+        # stdout and stderr are one pipe, which a payload itself writes to: that keeps the order of its lines.
         self._process = subprocess.Popen(
             argv,
             env=dict(environment),
@@ -93,17 +94,12 @@ class Child:
             yield line.decode("utf-8", "replace").rstrip()
 
     def stop(self) -> None:
-        """Asks airtight to stop the container; does not wait, so that a signal handler can call it."""
+        """SIGTERM: airtight stops what it runs, or undoes what it has begun."""
         self._process.terminate()
 
-    def wait(self) -> Ending:
-        """How it ended."""
-        status = self._process.wait()
-        try:
-            verdict = json.loads(self._verdict.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            verdict = {}
-        return Ending(verdict if isinstance(verdict, dict) else {}, status)
+    def wait(self) -> int:
+        """Its exit status, as `subprocess` has it."""
+        return self._process.wait()
 
     def close(self) -> None:
         """Stops it where it still runs, and waits for its end."""
@@ -125,10 +121,3 @@ def _die_with(parent: int) -> None:
     # It may have died before that.
     if os.getppid() != parent:
         os._exit(125)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -1,6 +1,7 @@
-"""The one place that builds an `airtight run …` command line.
+"""The one place that builds the command line of an `airtight run` in Airflow's own service.
 
-In: a `Run`: what is to be run, for which DAG file, with which descriptors, mounts and variables. Out: an argv.
+In: a `Run`: what is to be run, for which DAG file, with which descriptors, mounts and variables. Out: an argv. What an
+operator runs shares nothing with it but the program: no profile, DAG file or program of ours (`_request.py`).
 Variables are named only (`-e NAME`): their values come from the environment of `airtight`, because everybody on the
 host can read a command line. Must never put a value of a variable into the argv.
 """
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 TASK_EXECUTION = "task-execution"
-DAG_PARSING = "dag-parsing"
 
 # The exit code of --as-payload where airtight, not the payload, failed.
 AIRTIGHT_FAILED = 121
@@ -76,7 +76,7 @@ def mounts(read_only: Sequence[str], writable: Sequence[str] = ()) -> list[str]:
 def binary() -> str:
     """The one that AIRTIGHT_BIN names, else the one that was installed with this package, else the one on PATH."""
     if named := os.environ.get("AIRTIGHT_BIN"):
-        return named
+        return shutil.which(named) or named
     installed = Path(sysconfig.get_path("scripts")) / "airtight"
     if installed.is_file():
         return str(installed)

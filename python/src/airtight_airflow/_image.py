@@ -1,9 +1,9 @@
 """Which Airflow a task's image has, and which network its container would have, before anything is told to Airflow.
 
-In: a `Run` of the DAG file. Out: what `airtight run --dry-run` plans for it, and the version of the image's Airflow.
-What is installed only Python in the image can say, so a container that does nothing else is asked, once for each image
-digest; the answer is kept in AIRFLOW_HOME. Must not be the last word: the programs inside look again, since an image's
-name may lead elsewhere a moment later.
+In: a `Run` of PROGRAM for the DAG file. Out: what `airtight run --dry-run` plans for it, and the version of the image's
+Airflow. What is installed only Python in the image can say, so a container that does nothing else is asked, once for
+each image digest; the answer is kept in AIRFLOW_HOME. Must not be the last word: inside/task_v3.py looks again, since
+an image's name may lead elsewhere a moment later.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from airtight_airflow import _command
+
+# Of inside/: prints the version.
+PROGRAM = "version.py"
 
 # A container that starts Python and reads one file; the rest is for a loaded host.
 _PROBE_SECONDS = 120
@@ -38,33 +40,20 @@ class Image:
 
 
 def look(run: _command.Run, environment: Mapping[str, str]) -> Image:
-    """The image and the network that `run` would get."""
-    try:
-        plan = _plan(run, environment)
-    except ImageError:
-        # An image that is not here yet: a real container may fetch it. If it cannot, its message is the better one.
-        probed = _probe(run, environment)
-        return Image(probed, _network(_plan(run, environment)))
+    """The image and the network that containers of this DAG file get."""
+    planned = replace(run, flags=[*run.flags, "--dry-run"])
+    plan = json.loads(_output(planned, environment))["plan"]
     kept = _kept(plan["image"]["digest"])
     version = _read(kept)
     if version is None:
         version = _probe(run, environment)
         _write(kept, version)
-    return Image(version, _network(plan))
-
-
-def _plan(run: _command.Run, environment: Mapping[str, str]) -> Any:
-    planned = replace(run, program="version.py", arguments=[], flags=[*run.flags, "--dry-run"])
-    return json.loads(_output(planned, environment))["plan"]
-
-
-def _network(plan: Any) -> str:
-    return str(plan["namespaces"]["network"])
+    return Image(version, plan["namespaces"]["network"])
 
 
 def _probe(run: _command.Run, environment: Mapping[str, str]) -> str:
     flags = [*run.flags, "--timeout", str(_PROBE_SECONDS)]
-    return _output(replace(run, program="version.py", arguments=[], flags=flags), environment).strip()
+    return _output(replace(run, flags=flags), environment).strip()
 
 
 def _output(run: _command.Run, environment: Mapping[str, str]) -> str:

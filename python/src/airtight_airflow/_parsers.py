@@ -76,7 +76,8 @@ class Ending:
             return None
         how = f"ended with exit code {self.code}"
         if self.signal is not None:
-            how = f"was killed by {signal.Signals(self.signal).name}"
+            names = {number.value: number.name for number in signal.Signals}
+            how = f"was killed by {names.get(self.signal, f'signal {self.signal}')}"
         if self.signal == signal.SIGKILL:
             how += ", as the kernel does where a container's memory limit is reached"
         return (
@@ -89,7 +90,7 @@ class Ending:
         if self.signal is not None:
             # Not with the memory of Airflow's own process in a file.
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            if self.signal not in (signal.SIGKILL, signal.SIGSTOP):
+            if self.signal != signal.SIGKILL:
                 signal.signal(self.signal, signal.SIG_DFL)
             os.kill(os.getpid(), self.signal)
         os._exit(_command.AIRTIGHT_FAILED if self.code is None else self.code)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from airtight_airflow._memory_file import MemoryFile
 from airtight_airflow._translate import Refused
 
 # What airtight and its allocator, its panics and the dynamic loader read in their own environment.
@@ -24,11 +25,11 @@ class Variables:
         self.private = frozenset(private)
         self.values = {name: _text(name, value) for name, value in {**plain, **private}.items()}
         own = [name for name in self.values if name.startswith(_OWN)]
-        self._descriptor = self._file(own) if own else None
+        self._own = self._file(own) if own else None
 
     def flags(self) -> list[str]:
         """The flags that name them."""
-        flags = [] if self._descriptor is None else [f"--env-file=/dev/fd/{self._descriptor}"]
+        flags = [] if self._own is None else [f"--env-file={self._own.path}"]
         for name in self.values:
             if not name.startswith(_OWN):
                 flags.append(f"--private-env={name}" if name in self.private else f"--env={name}")
@@ -44,7 +45,7 @@ class Variables:
 
     def descriptors(self) -> tuple[int, ...]:
         """What airtight has to inherit."""
-        return () if self._descriptor is None else (self._descriptor,)
+        return () if self._own is None else (self._own.descriptor,)
 
     def secrets(self) -> list[str]:
         """What must not appear in a log: private values, and each line of those that have several."""
@@ -53,21 +54,18 @@ class Variables:
 
     def close(self) -> None:
         """Lets go of the file."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._own is not None:
+            self._own.close()
+            self._own = None
 
-    def _file(self, names: Iterable[str]) -> int:
+    def _file(self, names: Iterable[str]) -> MemoryFile:
         lines = []
         for name in names:
             value = self.values[name]
             if value is None or "\n" in value or "\r" in value:
                 raise Refused(f"the variable {name} must have a value of one line: airtight reads that name itself")
             lines.append(f"{name}={value}\n")
-        descriptor = os.memfd_create("airtight-variables")
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write("".join(lines).encode())
-        return descriptor
+        return MemoryFile("".join(lines))
 
 
 def _text(name: Any, value: Any) -> str | None:

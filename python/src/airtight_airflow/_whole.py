@@ -27,6 +27,9 @@ from airtight_airflow.inside.whole_v3 import ALREADY_RUNNING
 # So many lines of what the container said on stderr are kept for the task's log.
 _LAST_LINES = 30
 
+# What begins the lines of airtight itself.
+_OWN = b"airtight: "
+
 
 class WholeError(RuntimeError):
     """The container ended, and nobody can say that the server knows what became of the task."""
@@ -111,6 +114,9 @@ def run(run: _command.Run, variables: Mapping[str, str], log: TaskLog, arguments
                 # The container's own standard error, as if its supervisor ran here.
                 os.write(2, line)
                 said.append(line)
+                if line.startswith(_OWN):
+                    # How the container ended and what it used, with --verbose; or why it did not start.
+                    log.say("info", line.removeprefix(_OWN).decode(errors="replace").strip())
             code = process.wait()
     if code == 0:
         return 0

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import os
 import pickle
-import posixpath
-import shutil
 from collections import deque
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from airtight_airflow import _command, _dotenv, _translate
+from airtight_airflow import _command, _images, _request
 from airtight_airflow._airflow import AirflowException, BaseOperator, mask_secret
-from airtight_airflow._child import Child, Ending
-from airtight_airflow._exchange import Exchange, host_place, open_below
+from airtight_airflow._child import Children
+from airtight_airflow._command import CommandError
+from airtight_airflow._ending import Ending
+from airtight_airflow._exchange import Exchange, open_below
 from airtight_airflow._translate import Refused
 from airtight_airflow._variables import Variables
 from airtight_airflow.exceptions import AirtightContainerFailedException, AirtightContainerFailedSkipException
@@ -32,28 +32,15 @@ _LAST_LINES = 1000
 # Masking shorter secrets would blacken half the log (Airflow 3 has the same limit).
 _SHORTEST_SECRET = 5
 
-# What only concerns the client of a Docker daemon, with DockerOperator's defaults.
-_CLIENT_ONLY = {
-    "api_version": None,
-    "docker_url": None,
-    "timeout": 60,
-    "tls_ca_cert": None,
-    "tls_client_cert": None,
-    "tls_client_key": None,
-    "tls_hostname": None,
-    "tls_ssl_version": None,
-    "tls_verify": True,
-}
-
 
 class AirtightOperator(BaseOperator):
     """
     Runs a command in a new container, without a Docker daemon.
 
     A drop-in for DockerOperator: see its documentation for the parameters. Differences: the container is always
-    removed; without ``network_mode`` it has no network, and ``host`` is the only other one; images are not pulled;
-    ``force_pull``, ``port_bindings``, ``device_requests`` and named volumes are refused; ``docker_conn_id``, the
-    ``tls_*``, ``docker_url``, ``api_version``, ``timeout`` and ``log_opts_*`` have nothing to act upon.
+    removed; without ``network_mode`` it has no network, and ``host`` is the only other one; ``port_bindings``,
+    ``device_requests`` and named volumes are refused; the ``tls_*``, ``docker_url``, ``api_version``, ``timeout`` and
+    ``log_opts_*`` have nothing to act upon.
     """
 
     template_fields: Sequence[str] = (
@@ -176,144 +163,42 @@ class AirtightOperator(BaseOperator):
         self.port_bindings = port_bindings or {}
         self.ulimits = ulimits or []
         self.labels = labels
-        self._child: Child | None = None
+        self._children = Children()
 
     def execute(self, context: Any) -> Any:
-        """Runs the container; its result is the XCom."""
+        """Pulls the image where that is called for, and runs the container; its result is the XCom."""
         try:
-            self._refuse_what_cannot_be()
-            self._say_what_is_unused()
+            _request.refuse_what_cannot_be(self)
+            _request.say_what_is_unused(self)
             with Exchange(self.host_tmp_dir) as exchange:
                 return self._run(exchange)
-        except (Refused, _command.CommandError) as why:
+        except (Refused, CommandError) as why:
             raise AirflowException(str(why)) from None
 
     def on_kill(self) -> None:
-        """Asks airtight to stop the container, within its stop timeout; `execute` waits for that."""
-        if self._child is not None:
-            self.log.info("Stopping the container")
-            self._child.stop()
-
-    def _refuse_what_cannot_be(self) -> None:
-        if self.force_pull:
-            raise Refused("force_pull: this version of airtight does not pull images: airtight image import FILE")
-        if self.port_bindings:
-            raise Refused("port_bindings: this version of airtight publishes no ports; network_mode='host' shares them")
-        if self.device_requests:
-            raise Refused("device_requests: this version of airtight cannot hand devices such as GPUs to a task")
-        if self.retrieve_output and not self.retrieve_output_path:
-            raise Refused("retrieve_output needs retrieve_output_path")
-
-    def _say_what_is_unused(self) -> None:
-        client = [name for name, default in _CLIENT_ONLY.items() if getattr(self, name) != default]
-        if client:
-            self.log.info("Not used, since no Docker client is involved: %s", ", ".join(client))
-        if self.log_opts_max_size or self.log_opts_max_file:
-            self.log.warning("log_opts_max_size and log_opts_max_file are not used: no log is kept but this one")
-        if self.docker_conn_id:
-            self.log.warning(
-                "docker_conn_id is not used: this version of airtight does not pull images, with credentials or"
-                " without; %s must be on this host already",
-                self.image,
-            )
-        if not self.network_mode:
-            self.log.info("network_mode is not set: the container has no network, not docker's bridge")
-
-    def _flags(self) -> list[str]:
-        """What neither variables nor the exchange directory take part in."""
-        given = {
-            "name": self._name(),
-            "user": self.user,
-            "workdir": self.working_dir,
-            "hostname": self.hostname,
-            "shm-size": self.shm_size,
-        }
-        return [
-            f"--image={self.image}",
-            *(f"--{flag}={value}" for flag, value in given.items() if value not in (None, "")),
-            _translate.cpu_shares(self.cpus),
-            *_translate.memory(self.mem_limit),
-            *_translate.network(self.network_mode),
-            *_translate.ipc(self.ipc_mode),
-            *_translate.labels(self.labels),
-            *_translate.ulimits(self.ulimits),
-            *(f"--cap-add={capability}" for capability in self.cap_add or ()),
-            *(["--privileged"] if self.privileged else []),
-            *(["--tty"] if self.tty else []),
-        ]
-
-    def _name(self) -> str | None:
-        name = _translate.name(self.container_name)
-        if name != self.container_name and name:
-            self.log.info("The container's name is %s: containerd takes no name such as %s", name, self.container_name)
-        return name
-
-    def _variables(self) -> Variables:
-        from_file: dict[str, str | None] = {}
-        if self.env_file is not None:
-            from_file, strange = _dotenv.read(self.env_file, os.environ)
-            if strange:
-                self.log.warning("env_file: passed over, since they are no variables: lines %s", strange)
-        plain = {**from_file, **self.environment}
-        if self.mount_tmp_dir:
-            plain["AIRFLOW_TMP_DIR"] = self.tmp_dir
-        elif "AIRFLOW_TMP_DIR" in self.environment:
-            del plain["AIRFLOW_TMP_DIR"]
-        return Variables(plain, self._private_environment)
-
-    def _mounts(self, exchange: Exchange) -> list[dict[str, Any]]:
-        """All mounts, the user's last: of two with one target, airtight takes the later."""
-        mounts = []
-        if self.extra_hosts:
-            hosts = exchange.hosts(self.extra_hosts, shared=self.network_mode == "host")
-            mounts.append(_bind(hosts, "/etc/hosts"))
-        if self.dns or self.dns_search:
-            mounts.append(_bind(exchange.resolver(self.dns, self.dns_search), "/etc/resolv.conf"))
-        if self.mount_tmp_dir:
-            mounts.append(_bind(exchange.directory("tmp"), self.tmp_dir))
-        return [*mounts, *self.mounts, *self._handed_over(exchange)]
+        """Asks airtight to end the pull, or the container within its stop timeout; `execute` waits for that."""
+        self._children.stop()
+        # Only then: it is called in a signal handler, where a log may refuse a line.
+        self.log.info("Stopping what airtight does for this task")
 
     def _handed_over(self, exchange: Exchange) -> list[dict[str, Any]]:
-        """What a subclass gives the container beside the user's mounts."""
+        """What a subclass mounts into the container beside the user's mounts."""
         return []
 
-    def _output_place(self, exchange: Exchange, mounts: list[dict[str, Any]]) -> tuple[str, str] | None:
-        """Where the result will be on the host; a path that no mount shows becomes a mounted file of its own."""
-        if not self.retrieve_output:
-            return None
-        path = posixpath.normpath("/" + str(self.retrieve_output_path).lstrip("/"))
-        place = host_place(path, _translate.shown(mounts))
-        if place is None:
-            file = exchange.file("output")
-            mounts.append(_bind(file, path))
-            place = (str(file.parent), file.name)
-        return place
-
-    def _retrieve(self, place: tuple[str, str]) -> Any:
-        """The unpickled result; None where there is none. Unpickling runs what the container wrote, as it says."""
-        file = open_below(*place)
-        if file is None:
-            return None
-        with file:
-            if os.fstat(file.fileno()).st_size == 0:
-                return None
-            return getattr(self, "pickling_library", pickle).load(file)
-
     def _run(self, exchange: Exchange) -> Any:
-        mounts = self._mounts(exchange)
-        output = self._output_place(exchange, mounts)
-        entrypoint, words = _translate.process(self.entrypoint, self.command)
-        flags = [*self._flags(), *(_translate.mount(mount) for mount in mounts), *entrypoint]
-        variables = self._variables()
+        mounts = [*_request.mounts(self, exchange), *self._handed_over(exchange)]
+        output = _request.output_place(self, exchange, mounts)
+        variables = _request.variables(self, self._private_environment)
         try:
             for secret in variables.secrets():
                 if len(secret) >= _SHORTEST_SECRET:
                     mask_secret(secret)
-            flags += [f"--verdict={exchange.verdict}", *variables.flags()]
-            binary = _command.binary()
-            argv = [shutil.which(binary) or binary, "run", *flags, "--", *words]
+            words = _request.words(self, mounts, variables, exchange.verdict)
+            # What can be refused has been refused.
+            if self.force_pull or not _images.is_here(self.image):
+                _images.pull(self._children, self.image, self.docker_conn_id, self.log)
             self.log.info("Starting a container from image %s", self.image)
-            lines, ending = self._watch(argv, variables, exchange.verdict)
+            lines, ending = self._watch([_command.binary(), "run", *words], variables, exchange.verdict)
         finally:
             variables.close()
         self._judge(ending, lines)
@@ -326,23 +211,17 @@ class AirtightOperator(BaseOperator):
     def _watch(self, argv: list[str], variables: Variables, verdict: Path) -> tuple[list[str], Ending]:
         """Shows the output while it comes; the lines that the payload wrote, and how it ended."""
         lines: deque[str] = deque(maxlen=None if self.xcom_all else _LAST_LINES)
-        try:
-            child = self._child = Child(argv, variables.environment(), variables.descriptors(), verdict)
-        except (OSError, ValueError) as why:
-            raise AirflowException(f"airtight cannot be started: {why}") from None
-        try:
-            for line in child.lines():
-                # airtight warns before the payload starts, and on the same pipe.
-                if not lines and line.startswith("airtight: warning: "):
-                    self.log.warning("%s", line)
-                    continue
-                self.log.info("%s", line)
-                lines.append(line)
-            ending = child.wait()
-        finally:
-            # Also where Airflow's time limit or SIGTERM raised an exception above.
-            child.close()
-            self._child = None
+
+        def show(line: str) -> None:
+            # airtight warns before the payload starts, and on the same pipe.
+            if not lines and line.startswith("airtight: warning: "):
+                self.log.warning("%s", line)
+                return
+            self.log.info("%s", line)
+            lines.append(line)
+
+        status = self._children.run(argv, variables.environment(), variables.descriptors(), show)
+        ending = Ending.of(status, verdict)
         return _without_leftovers(list(lines), ending), ending
 
     def _judge(self, ending: Ending, lines: list[str]) -> None:
@@ -353,9 +232,15 @@ class AirtightOperator(BaseOperator):
         if code != 0:
             raise AirtightContainerFailedException(f"The container failed: {ending.explain(self.mem_limit)}", lines)
 
-
-def _bind(source: Path, target: str) -> dict[str, Any]:
-    return {"type": "bind", "source": str(source), "target": target}
+    def _retrieve(self, place: tuple[str, str]) -> Any:
+        """The unpickled result; None where there is none. Unpickling runs what the container wrote, as it says."""
+        file = open_below(*place)
+        if file is None:
+            return None
+        with file:
+            if os.fstat(file.fileno()).st_size == 0:
+                return None
+            return getattr(self, "pickling_library", pickle).load(file)
 
 
 def _without_leftovers(lines: list[str], ending: Ending) -> list[str]:

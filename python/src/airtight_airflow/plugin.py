@@ -8,6 +8,7 @@ this module is loaded: plugins are read while Airflow is still being imported.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from airflow.listeners import hookimpl
@@ -30,8 +31,10 @@ def or_exit(action: Callable[[], None]) -> None:
     try:
         action()
     except Exception as error:
+        # Said here: what a Celery worker of Airflow 2 ends by, its provider keeps to itself.
+        print(f"airtight: {error}", file=sys.stderr, flush=True)
         # Airflow and Celery only log an Exception of a listener and go on: DAGs would run without their containers.
-        raise SystemExit(f"airtight: {error}") from error
+        raise SystemExit(1) from error
 
 
 def install(component: object = None) -> None:

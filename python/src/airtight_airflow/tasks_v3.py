@@ -19,7 +19,7 @@ import functools
 import os
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -92,12 +92,14 @@ class _Task:
     def split(self) -> Target:
         """What the supervisor's child becomes."""
         variables = {**_crossing.settings(), **self.bundle()}
-        run = self.run("task_v3.py", [_text(_versions.airflow_minor())], variables)
+        # The last line of the task's log says how its container ended, and what it used.
+        run = self.run("task_v3.py", [_text(_versions.airflow_minor())], variables, flags=["--verbose"])
         return _TaskTarget(run, variables, dict(os.environ), self.bundle_name, self.bundle_version)
 
     def image(self) -> _image.Image:
         """What the container would be made of."""
-        return _image.look(self.run("version.py", [], {}), os.environ)
+        # Without labels: what is asked is not the task.
+        return _image.look(replace(self.run(_image.PROGRAM, [], {}), labels={}), os.environ)
 
     def whole(self, log: _whole.TaskLog, arguments: Mapping[str, Any]) -> int:
         """Runs it with its supervisor, to its end."""
@@ -113,7 +115,7 @@ class _Task:
             # Where logs are uploaded, Airflow reads it again when the task is done.
             read_only=[*certificates, *([str(log.path)] if log.path else [])],
             # Airflow asks the host of this name for the log of a running task.
-            flags=["--hostname", get_hostname()],
+            flags=["--hostname", get_hostname(), "--verbose"],
         )
         with BundleVersionLock(self.bundle_name, self.bundle_version):
             return _whole.run(run, variables, log, arguments)

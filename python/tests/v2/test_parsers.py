@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import Airflow
 
+PARSE_ALL = Path(__file__).with_name("parse_all.py")
+
 CALL = """
 import sys
 from airflow.callbacks.callback_requests import DagCallbackRequest
@@ -77,7 +79,7 @@ def test_a_file_that_takes_too_long_is_killed_with_all_it_started_and_the_next_i
 
 def test_a_file_that_eats_memory_is_an_import_error_of_that_file_alone(one_at_a_time: Airflow) -> None:
     one_at_a_time.environment["AIRFLOW__DOCKER_RUNTIME__MEMORY"] = "600m"
-    one_at_a_time.environment["AIRFLOW__DOCKER_RUNTIME__MEMORY_SWAP"] = "600m"
+    one_at_a_time.environment["AIRFLOW__SCHEDULER_DAG_PARSING_DOCKER_RUNTIME__LIMIT_RESOURCE"] = "true"
     add(one_at_a_time, "looks.py", "a.py")
     add(one_at_a_time, "eats.py", "b.py")
     add(one_at_a_time, "looks.py", "c.py")
@@ -89,15 +91,19 @@ def test_a_file_that_eats_memory_is_an_import_error_of_that_file_alone(one_at_a_
 
 
 def test_callbacks_of_a_dag_are_called_in_its_container(airflow: Airflow) -> None:
-    airflow.environment["AIRFLOW__SCHEDULER__STANDALONE_DAG_PROCESSOR"] = "True"
+    airflow.environment |= {
+        "AIRFLOW__SCHEDULER__STANDALONE_DAG_PROCESSOR": "True",
+        "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "0",
+    }
+    folder = str(airflow.home / "dags")
     airflow.add_dags("calls.py")
     airflow.parse_all()
     airflow.command("dags", "trigger", "calls", "--run-id", "a_run")
-    subprocess.run(
-        [sys.executable, "-c", CALL, str(airflow.home / "dags")],
-        env=airflow.environment,
-        check=True,
-        capture_output=True,
-    )
-    airflow.parse_all()
+    # A processor takes callbacks up only when it has begun to parse.
+    again = PARSE_ALL.read_text().replace("max_runs=1", "max_runs=4")
+    for words in ([CALL, folder], [again, folder, "100"]):
+        done = subprocess.run(
+            [sys.executable, "-c", *words], env=airflow.environment, capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
     assert "in a container for calls" in airflow.command("variables", "get", "called")

@@ -5,6 +5,7 @@ error. It is the process in which a worker would supervise the task; with `celer
 """
 
 import sys
+from datetime import datetime, timezone
 
 from airflow.executors import workloads
 from airflow.executors.base_executor import BaseExecutor
@@ -17,6 +18,8 @@ def main(dag_id: str, task_id: str, way: str = "here") -> int:
     with create_session() as session:
         ti = session.query(TaskInstance).filter_by(dag_id=dag_id, task_id=task_id).one()
         if ti.state is None:
+            # As the scheduler does with a run, and with its first tasks.
+            ti.dag_run.start_date = datetime.now(timezone.utc)
             ti.state = "queued"
         workload = workloads.ExecuteTask.make(ti, generator=BaseExecutor().jwt_generator)
     if way == "celery":

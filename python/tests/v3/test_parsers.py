@@ -126,7 +126,7 @@ def test_a_file_that_takes_too_long_is_killed_with_all_it_started_and_the_next_i
 
 def test_a_file_that_eats_memory_is_an_import_error_of_that_file_alone(one_at_a_time: Airflow) -> None:
     one_at_a_time.environment["AIRFLOW__DOCKER_RUNTIME__MEMORY"] = "600m"
-    one_at_a_time.environment["AIRFLOW__DOCKER_RUNTIME__MEMORY_SWAP"] = "600m"
+    one_at_a_time.environment["AIRFLOW__SCHEDULER_DAG_PARSING_DOCKER_RUNTIME__LIMIT_RESOURCE"] = "true"
     add(one_at_a_time, "looks.py", "a.py")
     add(one_at_a_time, "eats.py", "b.py")
     add(one_at_a_time, "looks.py", "c.py")

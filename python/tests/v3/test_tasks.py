@@ -24,8 +24,8 @@ def run_dag(airflow: Airflow, dag_id: str) -> str:
 def look_while_secrets_runs(airflow: Airflow) -> list[str]:
     """What the host sees of secrets in the container of the task `secrets`, which waits until it has been looked at."""
     try:
-        container = container_of("secrets", 200)
-        while not (found := places_with_secrets(container)):
+        # What was planted may not be there yet.
+        while not (found := places_with_secrets(container_of("secrets", 200))):
             pass
         return found
     finally:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from airflow_home import DEADLINE_SECONDS, need
 from conftest import Airflow
 from from_the_host import containers
 from test_tasks import run_dag, xcom
 
 HERE = Path(__file__).parent
-DEADLINE_SECONDS = 240
-HOST = os.environ["AIRTIGHT_TEST_AIRFLOW"]
+HOST = need("AIRTIGHT_TEST_AIRFLOW")
 STATE = "select state from task_instance where dag_id = ?"
 # A supervisor called with a task that nobody queued: what is refused before the API server hears of it.
 REFUSED = """
@@ -51,7 +47,7 @@ def imported(archive: Path) -> str:
 @pytest.fixture(scope="session")
 def archives() -> Path:
     """Where the images of every version are."""
-    return Path(os.environ["AIRTIGHT_TEST_AIRFLOW_IMAGE"]).resolve().parent
+    return Path(need("AIRTIGHT_TEST_AIRFLOW_IMAGE")).resolve().parent
 
 
 @pytest.fixture(scope="session")
@@ -88,11 +84,13 @@ def waiting(airflow: Airflow) -> Iterator[subprocess.Popen[str]]:
     airflow.run("dags", "unpause", "waits")
     airflow.run("dags", "trigger", "waits", "--run-id", "test")
     with airflow.component("api-server"):
-        until(lambda: answers(airflow.url), airflow)
+        airflow.wait_until_it_serves("/api/v2/version")
         worker = deliver(airflow)
         try:
-            until(lambda: worker.poll() is not None or "the task waits" in airflow.task_logs("waits"), airflow)
-            assert worker.poll() is None, airflow.task_logs("waits") + airflow.logs()
+            airflow.until(
+                lambda: worker.poll() is not None or "the task waits" in airflow.task_logs("waits"), "it does not wait"
+            )
+            assert worker.poll() is None, airflow.logs()
             yield worker
         finally:
             worker.kill()
@@ -103,21 +101,6 @@ def deliver(airflow: Airflow) -> subprocess.Popen[str]:
     """Gives the task to a process such as an executor has."""
     command = [sys.executable, str(HERE / "deliver.py"), "waits", "waits"]
     return subprocess.Popen(command, env=airflow.environment, stderr=subprocess.PIPE, text=True)
-
-
-def answers(url: str) -> bool:
-    """Whether an API server is there already."""
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/api/v2/version", timeout=30):
-        return True
-    return False
-
-
-def until(is_so: Callable[[], bool], airflow: Airflow) -> None:
-    """Asks again and again."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline, airflow.task_logs("waits") + airflow.logs()
-        time.sleep(0.2)
 
 
 def test_a_task_of_another_minor_version_runs_to_success_with_its_log_in_airflows_own_place(
@@ -133,6 +116,7 @@ def test_a_task_of_another_minor_version_runs_to_success_with_its_log_in_airflow
     assert xcom(mixed, "fails_once") == [7]
     assert f"the image has Airflow {other_version} and this worker {minor(HOST)}: the task's whole supervisor" in logs
     assert "a line on stdout" in logs and "the first attempt" in logs
+    assert re.search(r"airtight: run \w+ exited with code 0 after", logs)
     # Airflow asks this host for the log of a running task.
     host = mixed.python("from airflow.sdk.api.client import get_hostname; print(get_hostname())").splitlines()[-1]
     assert set(mixed.ask("select distinct hostname from task_instance where dag_id = 'whole'")) == {(host,)}
@@ -140,10 +124,7 @@ def test_a_task_of_another_minor_version_runs_to_success_with_its_log_in_airflow
 
 def test_a_task_that_somebody_marks_failed_is_stopped_and_its_container_is_gone(mixed: Airflow) -> None:
     with waiting(mixed) as worker:
-        (file,) = mixed.home.glob("*airflow.db")
-        with contextlib.closing(sqlite3.connect(file, timeout=30)) as database:
-            database.execute("update task_instance set state = 'failed' where dag_id = 'waits'")
-            database.commit()
+        mixed.mark_failed("waits", "waits")
         worker.wait(DEADLINE_SECONDS)
         assert containers() == []
         assert "on_kill was called" in mixed.task_logs("waits")

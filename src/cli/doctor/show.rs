@@ -7,9 +7,6 @@ use serde::Serialize;
 use super::finding::{Finding, State};
 use crate::cli::out;
 
-/// Narrower than this, a table is harder to read than long lines.
-const NARROWEST: u16 = 60;
-
 /// Where the table is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Screen {
@@ -28,19 +25,15 @@ impl Screen {
     /// Standard output: wrapped and coloured on a terminal only; NO_COLOR set to anything means none
     /// (no-color.org).
     pub fn stdout() -> Self {
-        let stdout = std::io::stdout();
-        if !stdout.is_terminal() {
+        if !std::io::stdout().is_terminal() {
             return Self {
                 width: None,
                 colour: Colour::Plain,
             };
         }
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let size = rustix::termios::tcgetwinsize(&stdout).ok();
         Self {
-            width: size
-                .map(|size| size.ws_col)
-                .filter(|columns| *columns >= NARROWEST),
+            width: out::terminal_width(),
             colour: if unwanted {
                 Colour::Plain
             } else {

@@ -25,14 +25,16 @@ use crate::image::pull::{Options, Pulled, Puller, Watch};
 pub(super) const AT_ONCE: usize = 4;
 
 const AFTER: &str = "\
-A name without a registry is Docker Hub's, one without a tag means :latest. What is here is not fetched
-again, and everything is compared with its digest. Three layers come at once; a connection that breaks
-goes on where it broke. A pull that fails or is interrupted leaves nothing in containerd.
+A name without a registry is Docker Hub's, one without a tag means :latest. What is here is not \
+fetched again, and everything is compared with its digest. Three layers come at once; a connection \
+that breaks goes on where it broke. A pull that fails or is interrupted leaves nothing in containerd.
 
-Credentials are looked up at the moment of use: in --registry-config FILE, else in the file that
-REGISTRY_AUTH_FILE names, else in $DOCKER_CONFIG/config.json or ~/.docker/config.json, with the helpers
-that it names (docker login writes it). The authorities of /etc/containerd/certs.d/HOST[:PORT]/*.crt and
-/etc/docker/certs.d/HOST[:PORT]/*.crt are trusted beside the system's. HTTPS_PROXY and NO_PROXY apply.
+Credentials are looked up at the moment of use: in --registry-config FILE, else in the file that \
+REGISTRY_AUTH_FILE names, else in $DOCKER_CONFIG/config.json or ~/.docker/config.json (docker login \
+writes it), with the helpers that it names.
+
+The authorities of /etc/containerd/certs.d/HOST[:PORT]/*.crt and /etc/docker/certs.d/HOST[:PORT]/*.crt \
+are trusted beside the system's. HTTPS_PROXY and NO_PROXY apply.
 
 Examples:
   airtight image pull python:3.12-slim
@@ -61,7 +63,7 @@ pub fn command() -> Command {
                 .value_hint(ValueHint::DirPath)
                 .value_parser(ValueParser::path_buf())
                 .conflicts_with_all(["platform", "no-unpack"])
-                .help("Pulls what airflow.cfg and the metadata files below DIR name, for both profiles, as far as it is not here: parsing never waits for a pull. Prints a table; exit code 1 if an image or a file failed"),
+                .help("Pulls what airflow.cfg and the metadata files below DIR name, for both profiles, as far as it is not here: neither tasks nor parsing pull by themselves. Prints a table; exit code 1 if an image or a file failed"),
         )
         .group(ArgGroup::new("what").args(["name", "for-dags"]).required(true))
         .arg(

@@ -66,7 +66,7 @@ impl Totals {
         match progress {
             Progress::Resolved { layers, bytes, .. } => {
                 self.images += 1;
-                self.expected += bytes;
+                self.expected = self.expected.saturating_add(bytes);
                 self.expected_layers += layers;
             }
             Progress::Storing { digest, done, .. } => {

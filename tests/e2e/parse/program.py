@@ -81,6 +81,9 @@ signal.set_wakeup_fd(waker)
 signal.signal(signal.SIGCHLD, lambda *_: None)
 if os.environ.get("WORD") == "unfit":
     sys.exit("unfit for this")
+if os.environ.get("WORD") == "refuses":
+    say(failed="not with this image")
+    sys.exit("a traceback")
 say(ready=True)
 while True:
     ready, _, _ = select.select([keeper, woken], [], [])

@@ -1,4 +1,5 @@
 //! Between airtight and a registry without TLS: sees every request, and answers some itself, badly.
+//! Between airtight and one with TLS it is an ordinary proxy, whatever host is asked for.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -17,6 +18,8 @@ pub enum Act {
     Stall(usize),
     /// The registry answers, and the last bit of it is another one.
     Flip,
+    /// The registry answers as one that does not know ranges.
+    Whole,
     /// This is the answer.
     Answer(Vec<u8>),
 }
@@ -93,14 +96,20 @@ fn serve(
         return client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     }
     seen.lock().unwrap().push(head.clone());
+    if head.starts_with("CONNECT ") {
+        return tunnel(client, TcpStream::connect(registry)?);
+    }
     let act = judge(&head);
     let limit = match &act {
         Act::Answer(answer) => return client.write_all(answer),
-        Act::Pass | Act::Flip => None,
+        Act::Pass | Act::Flip | Act::Whole => None,
         Act::Cut(after) | Act::Stall(after) => Some(after),
     };
     let mut upstream = TcpStream::connect(registry)?;
-    let alone = head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    let mut alone = head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    if let Act::Whole = act {
+        alone = alone.replace("range: bytes=", "unknown: ");
+    }
     upstream.write_all(alone.as_bytes())?;
     match limit {
         None if matches!(act, Act::Flip) => {
@@ -119,6 +128,17 @@ fn serve(
         // Until the client gives up.
         let _ = client.read(&mut [0]);
     }
+    client.shutdown(Shutdown::Both)
+}
+
+fn tunnel(mut client: TcpStream, mut upstream: TcpStream) -> io::Result<()> {
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    let (mut from_client, mut to_upstream) = (client.try_clone()?, upstream.try_clone()?);
+    thread::spawn(move || {
+        let _ = io::copy(&mut from_client, &mut to_upstream);
+        to_upstream.shutdown(Shutdown::Write)
+    });
+    io::copy(&mut upstream, &mut client)?;
     client.shutdown(Shutdown::Both)
 }
 

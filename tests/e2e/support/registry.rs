@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use airtight::image::digest::Digest;
 use flate2::Compression;
@@ -163,10 +164,10 @@ fn port(said: File) -> u16 {
     panic!("docker-registry did not start: {seen}");
 }
 
-/// An authority and a certificate of localhost by it.
+/// An authority and a certificate of localhost, and of a host that only a proxy knows, by it.
 fn certificates(dir: &Path) {
     fs::create_dir(dir.join("certs")).unwrap();
-    let names = "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n";
+    let names = "subjectAltName=DNS:localhost,DNS:registry.test\nbasicConstraints=CA:FALSE\n";
     fs::write(dir.join("names"), names).unwrap();
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     for command in [
@@ -270,8 +271,12 @@ pub fn this_host() -> String {
     oci_spec::image::Arch::default().to_string()
 }
 
-/// Bytes that do not compress, the same for the same `seed`.
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+/// Bytes that do not compress and that nobody else has: containerd shares blobs between the namespaces
+/// of tests, and would not want them sent.
+pub fn noise(length: usize) -> Vec<u8> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let seed = (u64::from(std::process::id()) << 32) + number;
     // xorshift64 (Marsaglia, 2003).
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = || {
