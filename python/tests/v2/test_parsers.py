@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Airflow
+from airflow_2 import Airflow
 
 PARSE_ALL = Path(__file__).with_name("parse_all.py")
 

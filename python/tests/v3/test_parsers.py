@@ -15,8 +15,8 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from airflow_3 import Airflow
 from airflow_home import DEADLINE_SECONDS
-from conftest import Airflow
 
 CALL = """
 from airflow.callbacks.callback_requests import DagCallbackRequest
