@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,7 +66,8 @@ def with_examples(home: Path, database: str) -> Airflow:
 def parsed(airflow: Airflow, python: str) -> tuple[dict[str, object], dict[str, str]]:
     """DAG id -> serialized DAG, and file -> the last line of its import error, after parsing everything.
 
-    An example says which `python` runs it; another has fields in the order of a set, which no two processes share.
+    An example says which `python` runs it, another has fields in the order of a set, and Airflow 2 writes addresses of
+    objects: no two processes share these.
     """
 
     def comparable(dag: dict) -> dict:
@@ -75,7 +77,8 @@ def parsed(airflow: Airflow, python: str) -> tuple[dict[str, object], dict[str, 
     dags = {}
     for dag_id, data in airflow.ask(SERIALIZED):
         text = json.dumps(data) if isinstance(data, dict) else data
-        dags[dag_id] = json.loads(text.replace(f'"{python}"', '"PYTHON"'), object_hook=comparable)
+        text = re.sub(" object at 0x[0-9a-f]+>", " object>", text.replace(f'"{python}"', '"PYTHON"'))
+        dags[dag_id] = json.loads(text, object_hook=comparable)
     return dags, {name: trace.strip().splitlines()[-1] for name, trace in airflow.ask(ERRORS)}
 
 

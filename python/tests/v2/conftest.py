@@ -9,8 +9,6 @@ import airflow_2
 import pytest
 from airflow_2 import Airflow
 
-__all__ = ["Airflow"]
-
 DAG_FILES = Path(__file__).parent / "dags"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Airflow
+from airflow_2 import Airflow
 
 
 @pytest.fixture

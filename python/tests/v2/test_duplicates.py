@@ -6,8 +6,8 @@ import contextlib
 import subprocess
 from collections.abc import Iterator
 
+from airflow_2 import Airflow
 from airflow_home import connect
-from conftest import Airflow
 from leftovers import ctr
 
 WORDS = ("tasks", "run", "waits", "waits", "test", "--local", "--force", "--subdir", "DAGS_FOLDER/waits.py")

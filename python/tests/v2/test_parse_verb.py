@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import parse_verb_support as support
-from conftest import Airflow
+from airflow_2 import Airflow
 
 
 def test_a_folder_is_parsed_and_each_file_s_errors_are_told(airflow: Airflow) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Airflow
+from airflow_2 import Airflow
 
 PARSE_ALL = Path(__file__).with_name("parse_all.py")
 
@@ -98,7 +98,7 @@ def test_callbacks_of_a_dag_are_called_in_its_container(airflow: Airflow) -> Non
     folder = str(airflow.home / "dags")
     airflow.add_dags("calls.py")
     airflow.parse_all()
-    airflow.command("dags", "trigger", "calls", "--run-id", "a_run")
+    airflow.run("dags", "trigger", "calls", "--run-id", "a_run")
     # A processor takes callbacks up only when it has begun to parse.
     again = PARSE_ALL.read_text().replace("max_runs=1", "max_runs=4")
     for words in ([CALL, folder], [again, folder, "100"]):
@@ -106,4 +106,4 @@ def test_callbacks_of_a_dag_are_called_in_its_container(airflow: Airflow) -> Non
             [sys.executable, "-c", *words], env=airflow.environment, capture_output=True, text=True, timeout=200
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    assert "in a container for calls" in airflow.command("variables", "get", "called")
+    assert "in a container for calls" in airflow.run("variables", "get", "called")

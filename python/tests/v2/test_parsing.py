@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from conftest import Airflow
+from airflow_2 import Airflow
 
 
 def descriptions(airflow: Airflow) -> dict[str, str]:

@@ -6,7 +6,7 @@ import json
 import platform
 
 import pytest
-from conftest import Airflow
+from airflow_2 import Airflow
 
 
 def xcom(airflow: Airflow, task_id: str) -> object:

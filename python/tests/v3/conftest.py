@@ -9,8 +9,6 @@ import airflow_3
 import pytest
 from airflow_3 import SECRET, Airflow
 
-__all__ = ["Airflow"]
-
 DAG_FILES = Path(__file__).parent / "dags"
 
 

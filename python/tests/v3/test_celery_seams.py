@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Airflow
+from airflow_3 import Airflow
 from test_tasks import xcom
 from test_whole import HERE, HOST
 

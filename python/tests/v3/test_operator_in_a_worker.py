@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Airflow
+from airflow_3 import Airflow
 from registry_support import PASSWORD, USER, registry
 from test_tasks import run_dag
 

@@ -15,7 +15,8 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from conftest import DEADLINE_SECONDS, Airflow
+from airflow_3 import Airflow
+from airflow_home import DEADLINE_SECONDS
 
 CALL = """
 from airflow.callbacks.callback_requests import DagCallbackRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from conftest import Airflow
+from airflow_3 import Airflow
 
 
 def descriptions(airflow: Airflow) -> dict[str, str]:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from conftest import Airflow
+from airflow_3 import Airflow
 
 SEAMS = """
 from airflow.dag_processing.processor import DagFileProcessorProcess

@@ -6,7 +6,7 @@ import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
-from conftest import Airflow
+from airflow_3 import Airflow
 from from_the_host import container_of, places_with_secrets
 
 from airtight_airflow import _command

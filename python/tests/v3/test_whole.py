@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from airflow_3 import Airflow
 from airflow_home import DEADLINE_SECONDS, need
-from conftest import Airflow
 from from_the_host import containers
 from test_tasks import run_dag, xcom
 
