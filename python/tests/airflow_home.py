@@ -52,7 +52,7 @@ class Airflow:
     @property
     def dags(self) -> Path:
         """The DAG folder."""
-        return self.home / "dags"
+        return Path(self.environment.get("AIRFLOW__CORE__DAGS_FOLDER", self.home / "dags"))
 
     @property
     def url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -55,10 +56,15 @@ def with_examples(home: Path, database: str) -> Airflow:
     """One without other DAGs."""
     home.mkdir()
     airflow = version.plain(home, database, home)
-    airflow.environment["AIRFLOW__CORE__LOAD_EXAMPLES"] = "True"
-    # The same for both, since it is written into every serialized DAG; it is empty.
+    # What is the same for both, since it is written into every serialized DAG.
     dags = home.parent / "dags"
     dags.mkdir(exist_ok=True)
+    if version is airflow_2:
+        # As its DAG folder: the files that load_examples adds to another one would have a container each.
+        (package,) = importlib.util.find_spec("airflow").submodule_search_locations
+        dags = Path(package) / "example_dags"
+    else:
+        airflow.environment["AIRFLOW__CORE__LOAD_EXAMPLES"] = "True"
     airflow.environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(dags)
     return airflow
 
