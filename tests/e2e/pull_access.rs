@@ -189,6 +189,22 @@ fn a_redirect_whose_signature_has_expired_is_asked_for_anew() {
 }
 
 #[test]
+fn a_registry_that_does_not_take_head_is_asked_with_get() {
+    for refused in ["405 Method Not Allowed", "403 Forbidden"] {
+        let registry = with_busybox();
+        let proxy = Proxy::before(&registry.name, move |head| match head.starts_with("HEAD") {
+            true => answer(refused, &[], b""),
+            false => Act::Pass,
+        });
+        let host = Host::with(&[]);
+        let image = proxy.image("busybox:1");
+        let output = host.airtight(&["image", "pull", &image]);
+        assert_eq!(output.code, 0, "{refused}: {output:?}");
+        host.airtight(&["image", "rm", &image]).ok();
+    }
+}
+
+#[test]
 fn a_registry_that_is_busy_is_asked_again() {
     let registry = with_busybox();
     let times = AtomicUsize::new(0);

@@ -34,6 +34,13 @@ const NO: [StatusCode; 3] = [
     StatusCode::BAD_REQUEST,
 ];
 
+/// How a registry says that HEAD is not for it; one that forbids it, forbids GET as well if it means it.
+const NO_HEAD: [StatusCode; 3] = [
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::NOT_IMPLEMENTED,
+    StatusCode::FORBIDDEN,
+];
+
 /// What a tag points to, as far as the registry says so without sending it.
 #[derive(Debug)]
 pub struct Pointed {
@@ -61,10 +68,18 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// What `tag` points to. A registry that does not say (few) leaves the digest out.
+    /// What `tag` points to. A registry that does not say, or does not answer HEAD (few), leaves the
+    /// digest out.
     pub async fn point(&self, tag: &str) -> Result<Pointed, Trouble> {
         let path = format!("manifests/{tag}");
-        let taken = self.ask(Method::HEAD, &path, accept_manifests()).await;
+        let answer = self.send(Method::HEAD, &path, accept_manifests()).await?;
+        if NO_HEAD.contains(&answer.status) {
+            return Ok(Pointed {
+                media_type: String::new(),
+                digest: None,
+            });
+        }
+        let taken = self.taken(answer).await;
         let answer = taken.map_err(|trouble| self.missing(trouble, "tag", tag))?;
         let header = |name: &str| answer.headers.get(name)?.to_str().ok();
         Ok(Pointed {
