@@ -14,6 +14,7 @@ use serde_json::json;
 use self::as_payload::End;
 use super::settings::Read;
 use super::{Globals, out, settings};
+use crate::airflow;
 use crate::config::Answers;
 use crate::containerd::{self, Client};
 use crate::failure::{Context, Failure, Kind, Result};
@@ -184,6 +185,7 @@ async fn begin(
         client: &planned.client,
         connection: &planned.connection,
         state: &globals.state,
+        must_read: airflow::config_file::of(&planned.plan),
     };
     let begun = phases.clone();
     run::execute(job, phases)
