@@ -120,7 +120,9 @@ impl Wishes {
         if let Some(path) = airflow_cfg {
             wishes.add(None, &path.display().to_string(), globals);
         }
-        for dag_file in dag_files::named([&directory.to_owned()])? {
+        let named = dag_files::named([&directory.to_owned()])?;
+        wishes.warnings.extend(named.warnings);
+        for dag_file in named.dag_files {
             let below = dag_file.strip_prefix(directory).unwrap_or(&dag_file);
             wishes.add(Some(&dag_file), &below.display().to_string(), globals);
         }
