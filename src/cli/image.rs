@@ -90,7 +90,7 @@ fn unpack_args() -> [Arg; 2] {
 
 fn unpack_of(matches: &ArgMatches) -> Unpack {
     match matches.get_one::<String>("snapshotter") {
-        Some(name) if !matches.get_flag("no-unpack") => Unpack::With(name.clone()),
+        Some(name) if !matches.get_flag("no-unpack") => Unpack::With(vec![name.clone()]),
         _ => Unpack::Later,
     }
 }
