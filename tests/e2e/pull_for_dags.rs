@@ -91,6 +91,19 @@ fn an_image_is_unpacked_with_every_snapshotter_that_the_settings_name() {
 }
 
 #[test]
+fn flags_that_weaken_tls_are_not_for_registries_that_authors_name() {
+    let host = Host::with(&[]);
+    let directory = dags(&host, "", &[]);
+    for flags in [&["--plain-http"][..], &["--ca-file", "/etc/ssl/x.pem"]] {
+        let pull = ["image", "pull", "--for-dags", &directory];
+        let output = host.airtight(&[&pull[..], flags].concat());
+        assert_eq!(output.code, 125, "{output:?}");
+        assert!(output.stderr.contains(flags[0]), "{output:?}");
+        assert!(output.stderr.contains("--for-dags"), "{output:?}");
+    }
+}
+
+#[test]
 fn what_fails_is_told_and_stops_nothing_else() {
     let registry = Registry::plain();
     registry.push_archive("busybox", "busybox:1");

@@ -64,7 +64,7 @@ pub fn command() -> Command {
                 .value_name("DIR")
                 .value_hint(ValueHint::DirPath)
                 .value_parser(ValueParser::path_buf())
-                .conflicts_with_all(["platform", "no-unpack"])
+                .conflicts_with_all(["platform", "no-unpack", "ca-file", "plain-http"])
                 .help("Pulls what airflow.cfg and the metadata files below DIR name, for both profiles, as far as it is not here: neither tasks nor parsing pull by themselves. Prints a table; exit code 1 if an image or a file failed"),
         )
         .group(ArgGroup::new("what").args(["name", "for-dags"]).required(true))
@@ -91,13 +91,13 @@ pub fn command() -> Command {
                 .value_hint(ValueHint::FilePath)
                 .value_parser(ValueParser::path_buf())
                 .conflicts_with("plain-http")
-                .help("Trusts the authorities in FILE (PEM) beside the system's"),
+                .help("Trusts the authorities in FILE (PEM) beside the system's, for the registries of all NAMEs; with --for-dags, /etc/containerd/certs.d says it of each registry"),
         )
         .arg(
             Arg::new("plain-http")
                 .long("plain-http")
                 .action(ArgAction::SetTrue)
-                .help("Speaks HTTP without TLS; a registry on this host (localhost, 127.0.0.1) may do so unasked"),
+                .help("Speaks HTTP without TLS to the registries of all NAMEs, credentials included; a registry on this host (localhost, 127.0.0.1) may do so unasked"),
         )
         .arg(
             Arg::new("idle-timeout")
