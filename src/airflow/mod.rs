@@ -2,14 +2,14 @@
 //! containers, and everything else is the real Airflow's.
 //!
 //! In: a command line of `airflow`, airflow.cfg. Out: what to do about it ([`Call`]), the layers of a
-//! container that can run a task ([`crossing`]), whether its user can read airflow.cfg ([`readable`]), the
+//! container that can run a task ([`crossing`]), the airflow.cfg that it has to read ([`config_file`]), the
 //! real `airflow` ([`real`]). Executors of Airflow 2 start each task as `airflow tasks run DAG TASK RUN
 //! --local --subdir DAGS_FOLDER/FILE` when `[core] execute_tasks_new_python_interpreter` is true. Airflow 3
 //! has no such command, so nothing of it ends up here. It must never change what the real one is called
 //! with, and never run a task outside of the container that was asked for.
 
+pub mod config_file;
 pub mod crossing;
-pub mod readable;
 pub mod real;
 mod task_run;
 

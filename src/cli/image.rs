@@ -4,28 +4,24 @@
 //! standard output; progress goes to standard error, and only to a terminal.
 
 mod for_dags;
+mod import;
 mod pull;
 mod show;
 mod watch;
 
-use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::Globals;
-use super::interrupt::interrupted;
 use super::out::{self, Format};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
-use crate::image::import::{Archive, Options, Source, import};
 use crate::image::list::{list, list_only};
 use crate::image::remove::{Users, remove};
 use crate::image::unpack::{DEFAULT_SNAPSHOTTER, Unpack};
 use crate::image::{Reference, Wanted};
-use show::ProgressLine;
 
 /// The verb's definition.
 pub fn command() -> Command {
@@ -34,42 +30,9 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(pull::command())
-        .subcommand(import_command())
+        .subcommand(import::command())
         .subcommand(ls_command())
         .subcommand(rm_command())
-}
-
-fn import_command() -> Command {
-    Command::new("import")
-        .about("Imports the images of an OCI archive or a `docker save` archive")
-        .after_help(
-            "An archive is plain or compressed with gzip. One that is compressed, or comes from a \
-             pipe, is first copied into a file without a name in the directory $TMPDIR (/var/tmp \
-             unless set), which needs room for it.\n\n\
-             Of an image for several platforms, the one for this host is imported. An import that \
-             fails leaves nothing in containerd.\n\n\
-             Examples:\n  \
-             docker save python:3.12-slim | airtight image import -\n  \
-             skopeo copy docker-daemon:my:1 oci-archive:my.tar && airtight image import --tag my:1 my.tar",
-        )
-        .arg(
-            Arg::new("file")
-                .value_name("FILE")
-                .help("The archive; - is standard input")
-                .required(true)
-                .value_hint(ValueHint::FilePath)
-                .value_parser(clap::value_parser!(OsString)),
-        )
-        .arg(
-            Arg::new("tag")
-                .long("tag")
-                .short('t')
-                .value_name("NAME")
-                .help("Calls the image NAME, whatever the archive calls it")
-                .value_parser(|text: &str| text.parse::<Reference>()),
-        )
-        .args(unpack_args())
-        .arg(Format::arg())
 }
 
 /// What is done with what comes in.
@@ -90,7 +53,7 @@ fn unpack_args() -> [Arg; 2] {
 
 fn unpack_of(matches: &ArgMatches) -> Unpack {
     match matches.get_one::<String>("snapshotter") {
-        Some(name) if !matches.get_flag("no-unpack") => Unpack::With(name.clone()),
+        Some(name) if !matches.get_flag("no-unpack") => Unpack::With(vec![name.clone()]),
         _ => Unpack::Later,
     }
 }
@@ -162,47 +125,12 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     let client = &globals.client;
     globals.reach_containerd().await?;
     match matches.subcommand() {
-        Some(("import", matches)) => run_import(matches, client).await,
+        Some(("import", matches)) => import::run(matches, client).await,
         Some(("ls", matches)) => run_ls(matches, client).await,
         Some(("rm", matches)) => run_rm(matches, client).await,
         _ => Err(Failure::usage("airtight image needs a subcommand")),
     }?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn run_import(matches: &ArgMatches, client: &Client) -> Result<()> {
-    let file = matches.get_one::<OsString>("file");
-    let source = Source::from(file.map_or(OsStr::new("-"), OsString::as_os_str));
-    if source == Source::Stdin && io::stdin().is_terminal() {
-        return Err(Failure::usage("cannot import standard input")
-            .because("it is a terminal")
-            .hint("docker save NAME | airtight image import -"));
-    }
-    let options = Options {
-        tag: matches.get_one::<Reference>("tag").cloned(),
-        unpack: unpack_of(matches),
-    };
-    // Signals have their default effect until here: nothing exists yet that they could leave.
-    let archive = Archive::open(&source)?;
-    let line = ProgressLine::default();
-    let report = |progress| line.show(progress);
-    let result = import(
-        client,
-        &archive,
-        &options,
-        &report,
-        interrupted("the import"),
-    )
-    .await;
-    line.clear();
-    let imported = result?;
-    match Format::of(matches) {
-        Format::Data(notation) => {
-            let imported: Vec<_> = imported.iter().map(show::imported_json).collect();
-            out::print_data(&imported, notation)
-        }
-        Format::Table => out::print(&imported.iter().map(show::imported_text).collect::<String>()),
-    }
 }
 
 async fn run_ls(matches: &ArgMatches, client: &Client) -> Result<()> {

@@ -9,7 +9,6 @@ mod dag_files;
 mod docker_flags;
 mod doctor;
 mod globals;
-pub mod human;
 mod image;
 mod interrupt;
 pub mod out;

@@ -1,9 +1,8 @@
 //! `airtight run`: one task in one sealed container.
 
 pub mod as_payload;
+mod telling;
 
-use std::fs::File;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,8 +11,10 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
 use self::as_payload::End;
+use self::telling::{VerdictFile, report};
 use super::settings::Read;
 use super::{Globals, out, settings};
+use crate::airflow;
 use crate::config::Answers;
 use crate::containerd::{self, Client};
 use crate::failure::{Context, Failure, Kind, Result};
@@ -23,7 +24,7 @@ use crate::leash::inherited;
 use crate::parse::recipe::{self, Slip};
 use crate::plan::Plan;
 use crate::run::preview::Preview;
-use crate::run::verdict::{Cause, Phases, Verdict};
+use crate::run::verdict::{Phases, Verdict};
 use crate::run::{self, Connection, Job, Outcome};
 use crate::spec;
 use crate::survey::Survey;
@@ -184,6 +185,7 @@ async fn begin(
         client: &planned.client,
         connection: &planned.connection,
         state: &globals.state,
+        must_read: airflow::config_file::of(&planned.plan),
     };
     let begun = phases.clone();
     run::execute(job, phases)
@@ -244,28 +246,6 @@ async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {
     })
 }
 
-fn report(verdict: &Verdict, failure: Option<Failure>, verbose: bool) {
-    match failure {
-        Some(failure) => super::print_failure(&failure),
-        None if matches!(
-            verdict.cause,
-            Cause::StartFailed { .. } | Cause::Lost { .. }
-        ) =>
-        {
-            out::tell(&verdict.cause)
-        }
-        None => {}
-    }
-    for leftover in &verdict.leftovers {
-        out::tell(format_args!(
-            "left over, to be undone by a later airtight command: {leftover}"
-        ));
-    }
-    if verbose {
-        out::tell(verdict);
-    }
-}
-
 async fn print_plan(planned: Planned, globals: &Globals) -> Result<()> {
     let plan = planned.plan.masked();
     let places = globals.state.places(&plan.id);
@@ -277,34 +257,4 @@ async fn print_plan(planned: Planned, globals: &Globals) -> Result<()> {
     };
     let spec = preview.spec().await?;
     out::print_json(&json!({ "plan": plan, "spec": spec::stable_json(&spec)? }))
-}
-
-/// Where the verdict goes: opened before the run, so that a path that cannot be written is known then.
-struct VerdictFile {
-    path: PathBuf,
-    file: File,
-}
-
-impl VerdictFile {
-    fn create(path: &PathBuf) -> Result<Self> {
-        if path.as_os_str() == "-" {
-            return Err(Failure::usage(
-                "--verdict needs a file: stdout is the payload's",
-            ));
-        }
-        let file = File::create(path).or_fail(Kind::Usage, || {
-            format!("cannot write the verdict to {}", path.display())
-        })?;
-        Ok(Self {
-            path: path.clone(),
-            file,
-        })
-    }
-
-    fn write(mut self, verdict: &Verdict) -> Result<()> {
-        let cannot = || format!("cannot write the verdict to {}", self.path.display());
-        let mut json = serde_json::to_vec_pretty(verdict).or_fail(Kind::Host, cannot)?;
-        json.push(b'\n');
-        self.file.write_all(&json).or_fail(Kind::Host, cannot)
-    }
 }

@@ -5,6 +5,7 @@
 
 use containerd_client::services::v1 as api;
 
+use super::wanted::SEE;
 use super::{Wanted, find};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
@@ -23,7 +24,7 @@ pub enum Users {
 pub async fn remove(client: &Client, wanted: &Wanted, users: Users) -> Result<Vec<String>> {
     let records = find::named(client, wanted).await?;
     if records.is_empty() {
-        return Err(wanted.not_found());
+        return Err(wanted.missing().hint(SEE));
     }
     let names: Vec<String> = records.into_iter().map(|record| record.name).collect();
     if users == Users::Respect {

@@ -26,8 +26,8 @@ pub const DEFAULT_SNAPSHOTTER: &str = "overlayfs";
 /// Whether images that come in become snapshots at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unpack {
-    /// With this snapshotter.
-    With(String),
+    /// With each of these snapshotters.
+    With(Vec<String>),
     /// Not now: the first run does.
     Later,
 }

@@ -20,6 +20,9 @@ pub struct Wanted {
     id: Option<String>,
 }
 
+/// What helps in any case.
+pub(super) const SEE: &str = "see what is here: airtight image ls";
+
 impl Wanted {
     /// The name, if what was typed can be one.
     pub fn reference(&self) -> Option<&Reference> {
@@ -62,10 +65,15 @@ impl Wanted {
         self.id.as_ref().is_some_and(begins)
     }
 
-    /// The failure of having found nothing.
+    /// The failure of having found nothing, for who does not want to have it.
+    pub(super) fn missing(&self) -> Failure {
+        Failure::new(Kind::Image, format!("image {:?} is not here", self.text))
+            .because("containerd has no such name or id in this namespace")
+    }
+
+    /// The same for who does.
     pub(super) fn not_found(&self) -> Failure {
-        let failure = Failure::new(Kind::Image, format!("image {:?} is not here", self.text))
-            .because("containerd has no such name or id in this namespace");
+        let failure = self.missing();
         let failure = match &self.reference {
             Some(reference) => failure.hint(format!(
                 "pull it: airtight image pull {}",
@@ -75,7 +83,7 @@ impl Wanted {
         };
         failure
             .hint("or import it: airtight image import FILE")
-            .hint("see what is here: airtight image ls")
+            .hint(SEE)
     }
 }
 

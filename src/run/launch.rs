@@ -25,7 +25,6 @@ use super::rootfs::{self, Question};
 use super::runc::Options;
 use super::state::RunDir;
 use super::verdict::Phases;
-use crate::airflow::readable::refuse_unreadable_config;
 use crate::cgroup::{Group, Hierarchies, Subpath};
 use crate::containerd::Client;
 use crate::failure::{Context, Kind, Result};
@@ -162,7 +161,9 @@ impl Launch<'_> {
             copies: volumes.collect(),
         };
         let user = rootfs::look_into(question).await?;
-        refuse_unreadable_config(self.job.plan, &user)?;
+        if let Some(needed) = self.job.must_read {
+            needed.check(self.job.plan, &user)?;
+        }
         // As late as can be: others' files are mounted in the run directory from here on.
         let places = Places {
             settled: self.settle().await?,

@@ -12,6 +12,7 @@ mod first;
 mod launch;
 pub mod preview;
 mod progress;
+mod readable;
 pub mod record;
 mod release;
 mod rootfs;
@@ -36,6 +37,7 @@ use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
 use self::launch::{Created, Launch, TaskStdio};
+pub use self::readable::MustRead;
 use self::record::Record;
 use self::signals::Signals;
 use self::state::{RunDir, State};
@@ -69,6 +71,7 @@ pub struct Job<'a> {
     pub client: &'a Client,
     pub connection: &'a Connection,
     pub state: &'a State,
+    pub must_read: Option<MustRead<'a>>,
 }
 
 /// The verdict, and for a run that did not start the failure behind it.

@@ -263,7 +263,7 @@ impl fmt::Display for Verdict {
             write!(f, ", {kills} inside killed for memory")?;
         }
         if let Some(bytes) = self.usage.memory_peak_bytes {
-            write!(f, ", memory peak {}", crate::cli::human::size(bytes))?;
+            write!(f, ", memory peak {}", crate::human::size(bytes))?;
         }
         if let Some(seconds) = self.usage.cpu_seconds {
             write!(f, ", cpu {seconds:.3}s")?;

@@ -52,6 +52,18 @@ fn a_list_can_be_of_some_images_only_and_is_empty_where_there_are_none() {
 }
 
 #[test]
+fn who_removes_an_image_that_is_not_here_is_not_told_to_pull_it() {
+    let host = Host::with(&[]);
+    let output = host.airtight(&["image", "rm", "nosuch:1"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.stderr.contains("is not here"), "{output:?}");
+    assert!(output.stderr.contains("airtight image ls"), "{output:?}");
+    for other in ["image pull", "image import"] {
+        assert!(!output.stderr.contains(other), "{output:?}");
+    }
+}
+
+#[test]
 fn images_are_json_for_programs() {
     let host = Host::new();
     let text = host.airtight(&["image", "ls", "--format", "json"]).ok();

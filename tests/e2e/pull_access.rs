@@ -122,6 +122,88 @@ fn a_redirect_to_another_host_is_followed_without_what_opens_the_registry() {
     host.airtight(&["image", "rm", &image]).ok();
 }
 
+/// A registry that sends its users for `part` to `store`, and wants the password for everything.
+fn that_redirects(registry: &Registry, part: &'static str, store: &Proxy) -> Proxy {
+    let to = store.name.clone();
+    Proxy::before(&registry.name, move |head| {
+        if !head.contains("authorization: Basic ") {
+            let challenge = "WWW-Authenticate: Basic realm=\"x\"";
+            return answer("401 Unauthorized", &[challenge], b"");
+        }
+        let path = head.split(' ').nth(1).unwrap();
+        match path.contains(part) {
+            true => {
+                let location = format!("Location: http://{to}{path}?signature=1");
+                answer("307 Temporary Redirect", &[&location], b"")
+            }
+            false => Act::Pass,
+        }
+    })
+}
+
+#[test]
+fn another_host_that_a_redirect_leads_to_is_told_no_password_whatever_it_asks_for() {
+    for part in ["/manifests/", "/blobs/"] {
+        let registry = with_busybox();
+        let host = Host::with(&[]);
+        let own_name = Arc::new(Mutex::new(String::new()));
+        let name = Arc::clone(&own_name);
+        let thief = Proxy::alone(move |_| {
+            let realm = format!("http://{}/token", name.lock().unwrap());
+            let challenge = format!("WWW-Authenticate: Bearer realm=\"{realm}\",service=\"x\"");
+            answer("401 Unauthorized", &[&challenge], b"")
+        });
+        own_name.lock().unwrap().clone_from(&thief.name);
+        let proxy = that_redirects(&registry, part, &thief);
+        let auth = credentials(&host, &proxy.name);
+        let image = proxy.image("busybox:1");
+        let output = host.airtight(&["image", "pull", "--registry-config", &auth, &image]);
+        assert_eq!(output.code, 1, "{output:?}");
+        let said = format!("{} redirects there", proxy.name);
+        assert!(output.stderr.contains(&said), "{output:?}");
+        assert!(!thief.requests(part).is_empty());
+        assert!(thief.requests("authorization").is_empty());
+        assert!(thief.requests("/token").is_empty());
+    }
+}
+
+#[test]
+fn a_redirect_whose_signature_has_expired_is_asked_for_anew() {
+    for expired in ["401 Unauthorized", "403 Forbidden", "400 Bad Request"] {
+        let registry = with_busybox();
+        let host = Host::with(&[]);
+        let times = AtomicUsize::new(0);
+        let store = Proxy::before(&registry.name, move |_| {
+            match times.fetch_add(1, Ordering::SeqCst) {
+                0 | 1 => answer(expired, &[], b""),
+                _ => Act::Pass,
+            }
+        });
+        let proxy = that_redirects(&registry, "/blobs/", &store);
+        let auth = credentials(&host, &proxy.name);
+        let image = proxy.image("busybox:1");
+        let output = host.airtight(&["image", "pull", "--registry-config", &auth, &image]);
+        assert_eq!(output.code, 0, "{expired}: {output:?}");
+        host.airtight(&["image", "rm", &image]).ok();
+    }
+}
+
+#[test]
+fn a_registry_that_does_not_take_head_is_asked_with_get() {
+    for refused in ["405 Method Not Allowed", "403 Forbidden"] {
+        let registry = with_busybox();
+        let proxy = Proxy::before(&registry.name, move |head| match head.starts_with("HEAD") {
+            true => answer(refused, &[], b""),
+            false => Act::Pass,
+        });
+        let host = Host::with(&[]);
+        let image = proxy.image("busybox:1");
+        let output = host.airtight(&["image", "pull", &image]);
+        assert_eq!(output.code, 0, "{refused}: {output:?}");
+        host.airtight(&["image", "rm", &image]).ok();
+    }
+}
+
 #[test]
 fn a_registry_that_is_busy_is_asked_again() {
     let registry = with_busybox();

@@ -60,6 +60,50 @@ fn each_image_of_a_folder_is_pulled_once_and_told_in_a_table() {
 }
 
 #[test]
+fn an_image_is_unpacked_with_every_snapshotter_that_the_settings_name() {
+    let registry = Registry::plain();
+    registry.push_archive("busybox", "busybox:1");
+    let host = Host::with(&[]);
+    let image = registry.image("busybox:1");
+    let own = format!("docker_runtime: {{image: '{image}', snapshotter: overlayfs}}\n");
+    let common = format!("docker_runtime: {{image: '{image}'}}\n");
+    let config = "[docker_runtime]\nSNAPSHOTTER = native\n[docker_runtime_ceilings]\nALLOWED_IMAGES = *\nALLOWED_KEYS = snapshotter\n";
+    let snapshots = |name: &str| {
+        let listed = host.ctr(&["snapshots", "--snapshotter", name, "ls"]);
+        listed.lines().count().saturating_sub(1)
+    };
+    let files = [("common.py", common.as_str()), ("own.py", &own)];
+    let directory = dags(&host, config, &files);
+    let pull = |flags: &[&str]| {
+        let pull = ["image", "pull", "--for-dags", &directory];
+        let output = host.airtight(&[&pull, flags].concat());
+        assert_eq!(output.code, 0, "{output:?}");
+        (snapshots("native"), snapshots("overlayfs"), output.stdout)
+    };
+    let (native, overlayfs, told) = pull(&["--snapshotter", "native"]);
+    assert!(native > 0 && told.contains("pulled"), "{told}");
+    assert_eq!(overlayfs, 0, "the flag is above the settings");
+    host.airtight(&["image", "rm", &image]).ok();
+
+    let (native, overlayfs, _) = pull(&[]);
+    assert!(native > 0 && overlayfs > 0, "{native} {overlayfs}");
+    host.airtight(&["image", "rm", &image]).ok();
+}
+
+#[test]
+fn flags_that_weaken_tls_are_not_for_registries_that_authors_name() {
+    let host = Host::with(&[]);
+    let directory = dags(&host, "", &[]);
+    for flags in [&["--plain-http"][..], &["--ca-file", "/etc/ssl/x.pem"]] {
+        let pull = ["image", "pull", "--for-dags", &directory];
+        let output = host.airtight(&[&pull[..], flags].concat());
+        assert_eq!(output.code, 125, "{output:?}");
+        assert!(output.stderr.contains(flags[0]), "{output:?}");
+        assert!(output.stderr.contains("--for-dags"), "{output:?}");
+    }
+}
+
+#[test]
 fn what_fails_is_told_and_stops_nothing_else() {
     let registry = Registry::plain();
     registry.push_archive("busybox", "busybox:1");

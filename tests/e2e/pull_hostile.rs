@@ -187,7 +187,7 @@ fn a_registry_that_refuses_is_quoted_without_harm_to_the_terminal() {
             true => answer("405 Method Not Allowed", &[], b""),
             false => answer("403 Forbidden", &[], body.as_bytes()),
         },
-        &["405 Method Not Allowed"],
+        &["403 Forbidden: DENIED no"],
     );
     let digest = Digest::of(b"x").to_string();
     let host = Host::with(&[]);

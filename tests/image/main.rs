@@ -47,7 +47,7 @@ fn in_namespace<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Client) ->
 fn unpacked() -> Options {
     Options {
         tag: None,
-        unpack: Unpack::With(DEFAULT_SNAPSHOTTER.to_owned()),
+        unpack: Unpack::With(vec![DEFAULT_SNAPSHOTTER.to_owned()]),
     }
 }
 

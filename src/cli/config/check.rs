@@ -7,7 +7,8 @@ use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
-use super::super::{dag_files, out};
+use super::super::dag_files::{self, Named};
+use super::super::out;
 use crate::config::check::{Finding, Report, Severity, check};
 use crate::failure::Result;
 
@@ -34,7 +35,11 @@ pub fn command() -> Command {
 /// Prints every finding, each with its file and line.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let paths = matches.get_many::<PathBuf>("paths").into_iter().flatten();
-    let dag_files = dag_files::named(paths)?;
+    let Named {
+        dag_files,
+        warnings,
+    } = dag_files::named(paths)?;
+    crate::cli::warn(&warnings);
     let report = check(&dag_files);
     match matches.get_one::<String>("format").map(String::as_str) {
         Some("json") => out::print_json(&json(&report))?,

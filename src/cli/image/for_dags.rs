@@ -2,9 +2,10 @@
 //!
 //! Every metadata file below a directory is read as a run would read it, over airflow.cfg, for both
 //! profiles and with the image hook. Each image that comes of it is pulled once, unless it is here and
-//! unpacked. A file whose settings are refused is a failure of its own and stops none of the others.
+//! unpacked with every snapshotter that is asked for. A file whose settings are refused is a failure of its own and stops none of the others.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod wishes;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -12,33 +13,29 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 
+use self::wishes::{Wish, Wishes};
 use super::pull::{AT_ONCE, Stop, pull, stop};
 use super::watch::Display;
+use crate::cli::Globals;
 use crate::cli::out::{self, Format};
-use crate::cli::settings::{self, Read};
-use crate::cli::{Globals, dag_files, human};
-use crate::config::airflow_cfg::{AirflowConfig, Environment};
-use crate::config::{Answers, Layer, Profile, Sources, final_image};
 use crate::containerd::{Client, reach};
 use crate::failure::{Failure, Kind, Result};
+use crate::human;
 use crate::image::pull::{Options, Puller};
 use crate::image::unpack::Unpack;
-use crate::image::{Image, Wanted, ensure_unpacked, find};
+use crate::image::{Image, ensure_unpacked, find};
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// `--for-dags`.
+    pub directory: &'a Path,
+    /// `--snapshotter`, above what the settings say.
+    pub snapshotter: Option<&'a String>,
+}
 
 /// How many files a line of the table names.
 const SHOWN: usize = 3;
-
-/// Images by name with the files that name them, and files that cannot be read.
-#[derive(Default)]
-struct Wishes {
-    images: BTreeMap<String, (Wanted, BTreeSet<String>)>,
-    refused: Vec<(String, Failure)>,
-    warnings: BTreeSet<String>,
-    /// containerd's, as airflow.cfg says.
-    address: Option<String>,
-    /// The image hook's, which many files have in common.
-    answers: Answers,
-}
 
 /// What came of one image.
 struct Row {
@@ -65,16 +62,16 @@ impl Outcome {
 
 /// Pulls, and prints what happened.
 pub(super) async fn run(
-    directory: &Path,
+    asked: Asked<'_>,
     options: Options,
     format: Format,
     globals: &Globals,
 ) -> Result<ExitCode> {
-    if !directory.is_dir() {
-        let what = format!("cannot search {}", directory.display());
+    if !asked.directory.is_dir() {
+        let what = format!("cannot search {}", asked.directory.display());
         return Err(Failure::usage(what).because("it is no directory"));
     }
-    let wishes = Wishes::of(directory, globals)?;
+    let wishes = Wishes::of(asked, globals)?;
     for warning in &wishes.warnings {
         out::tell(format_args!("warning: {warning}"));
     }
@@ -86,13 +83,12 @@ pub(super) async fn run(
     let (client, _) = globals.connect_to(address)?;
     let work = Work {
         client: &client,
-        puller: Puller::new(&client, options.clone()),
-        unpack: options.unpack,
+        puller: Puller::new(&client, options),
         display: Display::default(),
         stop: stop(),
     };
     let images = wishes.images.into_iter();
-    let rows = images.map(|(image, (wanted, files))| work.row(image, wanted, files));
+    let rows = images.map(|(image, wish)| work.row(image, wish));
     let rows: Vec<Row> = stream::iter(rows).buffered(AT_ONCE).collect().await;
     work.display.clear();
     let interrupted = rows.iter().filter_map(|row| row.result.as_ref().err());
@@ -108,93 +104,35 @@ pub(super) async fn run(
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-impl Wishes {
-    fn of(directory: &Path, globals: &Globals) -> Result<Self> {
-        let mut wishes = Self {
-            answers: Answers::remembered(),
-            ..Self::default()
-        };
-        let airflow_cfg = AirflowConfig::find(&Environment::of_this_process())?;
-        // What holds for DAG files that have no metadata file.
-        if let Some(path) = airflow_cfg {
-            wishes.add(None, &path.display().to_string(), globals);
-        }
-        for dag_file in dag_files::named([&directory.to_owned()])? {
-            let below = dag_file.strip_prefix(directory).unwrap_or(&dag_file);
-            wishes.add(Some(&dag_file), &below.display().to_string(), globals);
-        }
-        Ok(wishes)
-    }
-
-    /// Takes in what is wanted for `dag_file` in both profiles; `named_by` is what a user is shown.
-    fn add(&mut self, dag_file: Option<&Path>, named_by: &str, globals: &Globals) {
-        for profile in Profile::ALL {
-            let sources = Sources {
-                profile: Some(profile),
-                dag_file,
-                proposed: Layer::default(),
-                flags: Layer::default(),
-                answers: self.answers.clone(),
-            };
-            let image = settings::Image::MayComeLater;
-            match settings::read_from(sources, Vec::new(), globals, image) {
-                Ok(read) => self.take(read, named_by),
-                Err(failure) => {
-                    let known = |(file, known): &(String, Failure)| {
-                        file == named_by && known.to_string() == failure.to_string()
-                    };
-                    if !self.refused.iter().any(known) {
-                        self.refused.push((named_by.to_owned(), failure));
-                    }
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, read: Read, named_by: &str) {
-        self.warnings.extend(read.warnings);
-        self.address.get_or_insert(read.address);
-        if final_image(&read.merged).is_none() {
-            return;
-        }
-        let wanted = read.settings.image;
-        let name = match wanted.reference() {
-            Some(reference) => reference.familiar(),
-            None => wanted.as_str().to_owned(),
-        };
-        let entry = self.images.entry(name).or_insert((wanted, BTreeSet::new()));
-        entry.1.insert(named_by.to_owned());
-    }
-}
-
 struct Work<'a> {
     client: &'a Client,
     puller: Puller<'a>,
-    unpack: Unpack,
     display: Display,
     stop: Stop,
 }
 
 impl Work<'_> {
-    async fn row(&self, image: String, wanted: Wanted, files: BTreeSet<String>) -> Row {
+    async fn row(&self, image: String, wish: Wish) -> Row {
         let begun = Instant::now();
-        let result = self.provide(&wanted).await;
+        let result = self.provide(&wish).await;
         Row {
             image,
-            files: files.into_iter().collect(),
+            files: wish.files.into_iter().collect(),
             took: begun.elapsed(),
             result,
         }
     }
 
-    async fn provide(&self, wanted: &Wanted) -> Result<(Image, Outcome)> {
-        let missing = match self.present(wanted).await {
+    async fn provide(&self, wish: &Wish) -> Result<(Image, Outcome)> {
+        let missing = match self.present(wish).await {
             Ok(image) => return Ok((image, Outcome::Present)),
             Err(failure) => failure,
         };
-        match wanted.reference() {
+        match wish.wanted.reference() {
             Some(name) if missing.kind() == Kind::Image => {
-                let pulled = pull(&self.puller, name, &self.display, self.stop.clone()).await?;
+                let unpack = Unpack::With(wish.snapshotters.iter().cloned().collect());
+                let stop = self.stop.clone();
+                let pulled = pull(&self.puller, name, &unpack, &self.display, stop).await?;
                 Ok((pulled.image, Outcome::Pulled))
             }
             _ => Err(missing),
@@ -202,9 +140,9 @@ impl Work<'_> {
     }
 
     /// The image, if a run would have nothing to do.
-    async fn present(&self, wanted: &Wanted) -> Result<Image> {
-        let image = find(self.client, wanted).await?;
-        if let Unpack::With(snapshotter) = &self.unpack {
+    async fn present(&self, wish: &Wish) -> Result<Image> {
+        let image = find(self.client, &wish.wanted).await?;
+        for snapshotter in &wish.snapshotters {
             ensure_unpacked(self.client, &image, snapshotter).await?;
         }
         Ok(image)

@@ -15,11 +15,13 @@ use super::{for_dags, one_of, show, unpack_args, unpack_of};
 use crate::cli::Globals;
 use crate::cli::interrupt::interrupted;
 use crate::cli::out::{self, Format};
+use crate::cli::settings::given;
 use crate::failure::{Failure, Result};
 use crate::image::Reference;
 use crate::image::platform::Platform;
 use crate::image::pull::registry::{self, Keyring, Transport};
 use crate::image::pull::{Options, Pulled, Puller, Watch};
+use crate::image::unpack::Unpack;
 
 /// How many images are pulled at once; they share the downloads of layers.
 pub(super) const AT_ONCE: usize = 4;
@@ -62,7 +64,7 @@ pub fn command() -> Command {
                 .value_name("DIR")
                 .value_hint(ValueHint::DirPath)
                 .value_parser(ValueParser::path_buf())
-                .conflicts_with_all(["platform", "no-unpack"])
+                .conflicts_with_all(["platform", "no-unpack", "ca-file", "plain-http"])
                 .help("Pulls what airflow.cfg and the metadata files below DIR name, for both profiles, as far as it is not here: neither tasks nor parsing pull by themselves. Prints a table; exit code 1 if an image or a file failed"),
         )
         .group(ArgGroup::new("what").args(["name", "for-dags"]).required(true))
@@ -89,13 +91,13 @@ pub fn command() -> Command {
                 .value_hint(ValueHint::FilePath)
                 .value_parser(ValueParser::path_buf())
                 .conflicts_with("plain-http")
-                .help("Trusts the authorities in FILE (PEM) beside the system's"),
+                .help("Trusts the authorities in FILE (PEM) beside the system's, for the registries of all NAMEs; with --for-dags, /etc/containerd/certs.d says it of each registry"),
         )
         .arg(
             Arg::new("plain-http")
                 .long("plain-http")
                 .action(ArgAction::SetTrue)
-                .help("Speaks HTTP without TLS; a registry on this host (localhost, 127.0.0.1) may do so unasked"),
+                .help("Speaks HTTP without TLS to the registries of all NAMEs, credentials included; a registry on this host (localhost, 127.0.0.1) may do so unasked"),
         )
         .arg(
             Arg::new("idle-timeout")
@@ -120,7 +122,13 @@ fn idle_timeout(text: &str) -> Result<Duration, String> {
 pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     let options = options(matches);
     if let Some(directory) = matches.get_one::<PathBuf>("for-dags") {
-        return for_dags::run(directory, options, Format::of(matches), globals).await;
+        let asked = for_dags::Asked {
+            directory,
+            snapshotter: matches
+                .get_one("snapshotter")
+                .filter(|_| given(matches, "snapshotter")),
+        };
+        return for_dags::run(asked, options, Format::of(matches), globals).await;
     }
     globals.reach_containerd().await?;
     let puller = Puller::new(&globals.client, options);
@@ -132,9 +140,10 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     }
     let display = Display::default();
     let stop = stop();
+    let unpack = unpack_of(matches);
     let pulls = names
         .iter()
-        .map(|name| pull(&puller, name, &display, stop.clone()));
+        .map(|name| pull(&puller, name, &unpack, &display, stop.clone()));
     let results: Vec<Result<Pulled>> = stream::iter(pulls).buffered(AT_ONCE).collect().await;
     display.clear();
     let (pulled, failures) = parted(results);
@@ -160,7 +169,6 @@ fn options(matches: &ArgMatches) -> Options {
     let idle = matches.get_one::<Duration>("idle-timeout").copied();
     Options {
         platform: platform.unwrap_or_else(Platform::host),
-        unpack: unpack_of(matches),
         registry: registry::Options {
             transport: match matches.get_flag("plain-http") {
                 true => Transport::Plain,
@@ -187,6 +195,7 @@ pub(super) fn stop() -> Stop {
 pub(super) async fn pull(
     puller: &Puller<'_>,
     name: &Reference,
+    unpack: &Unpack,
     display: &Display,
     stop: Stop,
 ) -> Result<Pulled> {
@@ -197,7 +206,7 @@ pub(super) async fn pull(
         note: &note,
     };
     let stop = stop.map(|why| Failure::new(why.kind(), why.message()));
-    puller.pull(name, watch, stop).await
+    puller.pull(name, unpack, watch, stop).await
 }
 
 fn parted(results: Vec<Result<Pulled>>) -> (Vec<Pulled>, Vec<Failure>) {

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::cli::{human, out};
+use crate::cli::out;
+use crate::human;
 use crate::image::import::Imported;
 use crate::image::list::Listed;
 use crate::image::progress::Progress;

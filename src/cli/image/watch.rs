@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal};
 use std::sync::{Mutex, PoisonError};
 
 use super::show::ProgressLine;
-use crate::cli::{human, out};
+use crate::cli::out;
+use crate::human;
 use crate::image::Reference;
 use crate::image::digest::Digest;
 use crate::image::progress::{Fetched, Progress};

@@ -229,7 +229,10 @@ fn find(wish: &Wish, config: &AirflowConfig) -> Result<BTreeMap<PathBuf, PathBuf
         };
         if found.is_dir() {
             let below = discover::dag_files(&path, root, rules)?;
-            files.extend(below.into_iter().map(|file| (file, root.to_owned())));
+            for skipped in &below.skipped {
+                out::tell(format_args!("warning: {skipped}"));
+            }
+            files.extend(below.files.into_iter().map(|file| (file, root.to_owned())));
         } else {
             files.insert(path.clone(), root.to_owned());
         }

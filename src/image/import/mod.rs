@@ -121,8 +121,9 @@ async fn carry_out(
             store::store(client, what, &mut entry, report).await?;
         }
     }
-    if let Unpack::With(snapshotter) = &options.unpack {
-        for draft in drafts {
+    if let Unpack::With(snapshotters) = &options.unpack {
+        let each = |draft| snapshotters.iter().map(move |with| (draft, with));
+        for (draft, snapshotter) in drafts.iter().flat_map(each) {
             unpack::unpack(client, &draft.image, snapshotter, report)
                 .await
                 .map_err(|failure| match failure.kind() {

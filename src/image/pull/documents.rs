@@ -3,10 +3,11 @@
 //! In: a name and a platform. Out: the image and its documents, each compared with its digest and its
 //! size, all within bounds. What containerd has is not fetched again. Nothing is stored here.
 
-use oci_spec::image::ImageManifest;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+mod belief;
 
+use oci_spec::image::ImageManifest;
+
+use self::belief::{kind, same};
 use super::registry::{Repository, Trouble};
 use super::{Watch, patiently};
 use crate::containerd::Client;
@@ -231,73 +232,5 @@ impl Source<'_> {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-fn same(digest: &Digest, bytes: &[u8]) -> Result<()> {
-    match Digest::of(bytes) {
-        found if found == *digest => Ok(()),
-        found => Err(Failure::new(
-            Kind::Image,
-            format!("the registry sent {found} where {digest} was asked for"),
-        )),
-    }
-}
-
-/// What a document says of itself.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Shape {
-    media_type: Option<String>,
-    manifests: Option<IgnoredAny>,
-    layers: Option<IgnoredAny>,
-}
-
-/// The media type of a manifest or index, where the registry and the document agree on it. One that
-/// could be read as both is refused: its digest would not say what it is (CVE-2021-41190).
-fn kind(said: &str, bytes: &[u8]) -> Result<String> {
-    let shape: Shape = serde_json::from_slice(bytes)
-        .or_fail(Kind::Image, || "its index or manifest cannot be read")?;
-    if shape.manifests.is_some() && shape.layers.is_some() {
-        return Err(Failure::new(Kind::Image, "it is index and manifest in one"));
-    }
-    let said = MANIFESTS.contains(&said).then_some(said);
-    match (said, &shape.media_type) {
-        (Some(said), Some(own)) if said != own => {
-            let what = format!("it is said to be {said:?}, and calls itself {own:?}");
-            Err(Failure::new(Kind::Image, what))
-        }
-        (Some(said), _) => Ok(said.to_owned()),
-        (None, Some(own)) => Ok(own.clone()),
-        // Of the OCI's documents the media type may be left out.
-        (None, None) if shape.manifests.is_some() => {
-            Ok(crate::image::descriptor::OCI_INDEX.to_owned())
-        }
-        (None, None) => Ok(crate::image::descriptor::OCI_MANIFEST.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::image::descriptor::{OCI_INDEX, OCI_MANIFEST};
-
-    #[test]
-    fn registry_and_document_must_agree_on_what_it_is() {
-        let plain = br#"{"schemaVersion":2,"layers":[]}"#;
-        assert_eq!(kind("", plain).unwrap(), OCI_MANIFEST);
-        assert_eq!(kind("", br#"{"manifests":[]}"#).unwrap(), OCI_INDEX);
-        assert_eq!(kind(OCI_MANIFEST, plain).unwrap(), OCI_MANIFEST);
-        let own = format!(r#"{{"mediaType":"{OCI_INDEX}"}}"#);
-        assert_eq!(kind("text/plain", own.as_bytes()).unwrap(), OCI_INDEX);
-        assert!(kind(OCI_MANIFEST, own.as_bytes()).is_err());
-        assert!(kind(OCI_INDEX, br#"{"manifests":[],"layers":[]}"#).is_err());
-        assert!(kind(OCI_INDEX, b"<html>").is_err());
-    }
-
-    #[test]
-    fn what_was_not_asked_for_is_not_taken() {
-        assert!(same(&Digest::of(b"a"), b"a").is_ok());
-        assert!(same(&Digest::of(b"a"), b"b").is_err());
     }
 }

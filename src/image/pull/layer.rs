@@ -6,8 +6,8 @@
 
 use super::registry::{Content, Repository, Sort, Trouble};
 use super::{Watch, pause_after};
-use crate::cli::human;
 use crate::failure::{Failure, Kind, Result};
+use crate::human;
 use crate::image::descriptor::Descriptor;
 use crate::image::store;
 

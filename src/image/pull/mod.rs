@@ -47,8 +47,6 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 pub struct Options {
     /// Which of an index's images.
     pub platform: Platform,
-    /// Whether to unpack.
-    pub unpack: Unpack,
     /// How registries are reached.
     pub registry: registry::Options,
 }
@@ -92,10 +90,11 @@ impl<'a> Puller<'a> {
         }
     }
 
-    /// Pulls `name`. When `stop` comes true, the pull fails with what it says, and leaves nothing.
+    /// Pulls and unpacks `name`. When `stop` comes true, the pull fails with what it says, and leaves nothing.
     pub async fn pull(
         &self,
         name: &Reference,
+        unpack: &Unpack,
         watch: Watch<'_>,
         stop: impl Future<Output = Failure>,
     ) -> Result<Pulled> {
@@ -103,7 +102,7 @@ impl<'a> Puller<'a> {
             tokio::select! {
                 biased;
                 failure = stop => Err(failure),
-                result = self.carry_out(client, name, watch) => result.map_err(|failure| {
+                result = self.carry_out(client, name, unpack, watch) => result.map_err(|failure| {
                     let kind = failure.kind();
                     Failure::new(kind, format!("cannot pull {}", name.familiar())).because(failure)
                 }),
@@ -116,6 +115,7 @@ impl<'a> Puller<'a> {
         &self,
         client: &Client,
         name: &Reference,
+        unpack: &Unpack,
         watch: Watch<'_>,
     ) -> Result<Pulled> {
         let repository = self.registries.repository(name, watch.note).await?;
@@ -134,8 +134,10 @@ impl<'a> Puller<'a> {
         for document in &all {
             fetched += keep(client, document, &birth).await?;
         }
-        if let Unpack::With(snapshotter) = &self.options.unpack {
-            unpack::unpack(client, &image, snapshotter, watch.report).await?;
+        if let Unpack::With(snapshotters) = unpack {
+            for snapshotter in snapshotters {
+                unpack::unpack(client, &image, snapshotter, watch.report).await?;
+            }
         }
         record::name(client, &name.to_string(), &image.target).await?;
         Ok(Pulled {

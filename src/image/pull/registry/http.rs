@@ -48,6 +48,8 @@ pub(super) struct Ask {
 
 /// What is answered.
 pub(super) struct Answer {
+    /// Who says it: where the redirects ended.
+    pub address: Uri,
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Body,
@@ -117,6 +119,7 @@ impl Http {
     fn answer(&self, response: Response<Incoming>, address: Uri) -> Answer {
         let (head, incoming) = response.into_parts();
         Answer {
+            address: address.clone(),
             status: head.status,
             headers: head.headers,
             body: Body {

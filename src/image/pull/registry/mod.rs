@@ -47,12 +47,13 @@ pub enum Transport {
     Plain,
 }
 
-/// How registries are reached.
+/// How all registries of a command are reached. What weakens TLS is for names that its user has
+/// written, not for those of files that others write: credentials are sent to whoever answers.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// TLS or none.
     pub transport: Transport,
-    /// The authority that signed the registry's certificate, beside those of the host.
+    /// The authority that signed the registries' certificates, beside those of the host.
     pub ca_file: Option<PathBuf>,
     /// Where credentials are.
     pub keyring: Keyring,

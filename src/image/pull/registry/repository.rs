@@ -1,7 +1,8 @@
 //! One repository: its tags, manifests and blobs (OCI distribution specification, "Pulling").
 //!
 //! Whatever a registry answers is handed on as it came. What it refuses is asked for once more with
-//! fresh credentials.
+//! fresh credentials. Only the registry itself can ask for these: what the target of a redirect says
+//! of credentials and token servers is never followed.
 
 use hyper::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue,
@@ -10,7 +11,7 @@ use hyper::header::{
 use hyper::{Method, StatusCode, Uri};
 
 use super::access::Access;
-use super::address::shown;
+use super::address::{same_origin, shown};
 use super::http::{Answer, Ask};
 use super::trouble::{Sort, Trouble};
 use super::{Body, Known, challenge};
@@ -22,6 +23,23 @@ const DIGEST: &str = "docker-content-digest";
 
 /// How much of a refusal's body is read.
 const MAX_REFUSAL: usize = 16 << 10;
+
+/// How often a redirect is asked for anew: the signature of one may have expired before it came here.
+const FRESH_REDIRECTS: u32 = 2;
+
+/// How "not with these credentials" is said: with 401, ECR says it with 403 and 400 too.
+const NO: [StatusCode; 3] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::BAD_REQUEST,
+];
+
+/// How a registry says that HEAD is not for it; one that forbids it, forbids GET as well if it means it.
+const NO_HEAD: [StatusCode; 3] = [
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::NOT_IMPLEMENTED,
+    StatusCode::FORBIDDEN,
+];
 
 /// What a tag points to, as far as the registry says so without sending it.
 #[derive(Debug)]
@@ -50,11 +68,19 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// What `tag` points to. A registry that does not say (few) leaves the digest out.
+    /// What `tag` points to. A registry that does not say, or does not answer HEAD (few), leaves the
+    /// digest out.
     pub async fn point(&self, tag: &str) -> Result<Pointed, Trouble> {
         let path = format!("manifests/{tag}");
-        let asked = self.ask(Method::HEAD, &path, accept_manifests()).await;
-        let answer = asked.map_err(|trouble| self.missing(trouble, "tag", tag))?;
+        let answer = self.send(Method::HEAD, &path, accept_manifests()).await?;
+        if NO_HEAD.contains(&answer.status) {
+            return Ok(Pointed {
+                media_type: String::new(),
+                digest: None,
+            });
+        }
+        let taken = self.taken(answer).await;
+        let answer = taken.map_err(|trouble| self.missing(trouble, "tag", tag))?;
         let header = |name: &str| answer.headers.get(name)?.to_str().ok();
         Ok(Pointed {
             media_type: media_type(&answer.headers),
@@ -92,16 +118,27 @@ impl Repository {
         })
     }
 
-    /// Asks for something of this repository. When the registry does not take what we prove ourselves
-    /// with, the credentials are looked up again, once: registries say so with 401, ECR's with 403
-    /// and 400.
+    /// Asks for something of this repository.
     async fn ask(&self, method: Method, path: &str, headers: HeaderMap) -> Result<Answer, Trouble> {
+        self.taken(self.send(method, path, headers).await?).await
+    }
+
+    /// The answer, whatever it is. When the registry does not take what we prove ourselves with, the
+    /// credentials are looked up again, once. When another host refuses what the registry's redirect
+    /// led to, the registry is asked for another redirect.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+    ) -> Result<Answer, Trouble> {
         let address = format!("{}{}/{path}", self.known.base, self.path);
         let address: Uri = address
             .parse()
             .map_err(|why| Trouble::refused(format!("cannot read {address}"), why))?;
+        let Known { http, base } = &self.known;
         let mut header = self.access.header().await;
-        let mut renewed = false;
+        let (mut renewed, mut redirects) = (false, 0);
         loop {
             let mut headers = headers.clone();
             headers.extend(header.clone().map(|header| (AUTHORIZATION, header)));
@@ -111,30 +148,39 @@ impl Repository {
                 headers,
                 form: None,
             };
-            let answer = self.known.http.ask(ask).await?;
-            let status = answer.status;
-            if status.is_success() {
+            let answer = http.ask(ask).await?;
+            if !NO.contains(&answer.status) {
                 return Ok(answer);
             }
-            let no = [
-                StatusCode::UNAUTHORIZED,
-                StatusCode::FORBIDDEN,
-                StatusCode::BAD_REQUEST,
-            ];
-            if no.contains(&status) && !renewed {
-                renewed = true;
-                let challenge = challenge::of(&answer.headers);
-                let Known { http, base } = &self.known;
-                let fresh = self
-                    .access
-                    .renew(http, base, header.as_ref(), challenge)
-                    .await?;
-                if fresh.is_some() {
-                    header = fresh;
-                    continue;
+            if !self.is_own(&answer) {
+                if redirects == FRESH_REDIRECTS {
+                    return Ok(answer);
                 }
+                redirects += 1;
+                continue;
             }
-            return Err(self.refusal(answer, &address).await);
+            if renewed {
+                return Ok(answer);
+            }
+            renewed = true;
+            let challenge = challenge::of(&answer.headers);
+            let renewal = self.access.renew(http, base, header.as_ref(), challenge);
+            match renewal.await? {
+                Some(fresh) => header = Some(fresh),
+                None => return Ok(answer),
+            }
+        }
+    }
+
+    /// Whether the registry itself says it, and not where it redirects to.
+    fn is_own(&self, answer: &Answer) -> bool {
+        same_origin(&self.known.base, &answer.address)
+    }
+
+    async fn taken(&self, answer: Answer) -> Result<Answer, Trouble> {
+        match answer.status.is_success() {
+            true => Ok(answer),
+            false => Err(self.refusal(answer).await),
         }
     }
 
@@ -148,21 +194,24 @@ impl Repository {
         trouble.told(|failure| failure.reworded(format!("{host} has no {kind} {which} of {path}")))
     }
 
-    async fn refusal(&self, answer: Answer, address: &Uri) -> Trouble {
-        let Answer {
-            status,
-            headers,
-            body,
-        } = answer;
-        let said = body.beginning(MAX_REFUSAL).await;
-        let what = format!("cannot read {}", shown(address));
-        let trouble = Trouble::of(what, status, &headers, &said);
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+    async fn refusal(&self, answer: Answer) -> Trouble {
+        let own = self.is_own(&answer);
+        let said = answer.body.beginning(MAX_REFUSAL).await;
+        let what = format!("cannot read {}", shown(&answer.address));
+        let trouble = Trouble::of(what, answer.status, &answer.headers, &said);
+        match answer.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if own => {
                 self.access.advice(trouble.failure()).await.into()
             }
-            _ => trouble,
+            _ if own => trouble,
+            _ => trouble.told(|failure| failure.hint(self.elsewhere())),
         }
+    }
+
+    fn elsewhere(&self) -> String {
+        let host = self.known.base.authority();
+        let host = host.map(|host| host.as_str()).unwrap_or_default();
+        format!("{host} redirects there; its credentials are for no other host")
     }
 }
 

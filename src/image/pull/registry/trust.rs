@@ -1,7 +1,8 @@
 //! Which certificate authorities are trusted: the host's, and a registry's own.
 //!
-//! A registry's own are those of the file that the user names, or of `*.crt` in the directories where
-//! docker and containerd look for them. They hold for that registry's connections alone.
+//! A registry's own are those of `*.crt` in the directories where docker and containerd look for them:
+//! they hold for that registry's connections, its token server's and its stores' among them, and for no
+//! other. Those of a file that the user names take their place, for every registry of the command.
 
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,7 @@
-//! Whether Airflow's configuration file can be read by who runs in the container.
+//! Whether a file of the host can be read by who runs in the container.
 //!
-//! In: a plan, the user as the image knows him. Out: nothing, or a failure. Airflow that cannot read the file
-//! which `AIRFLOW_CONFIG` names goes on with its defaults, with another database and another key, and says
-//! nothing. Only a file of the host is judged: what the image brings along is its own affair. It must not
-//! refuse what the kernel would allow: where it cannot know, it lets pass.
+//! In: a file that the payload cannot do without, a plan, the user as the image knows him. Out: nothing, or
+//! a failure. It must not refuse what the kernel would allow: where it cannot know, it lets pass.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -14,36 +12,36 @@ use rustix::fs::getxattr;
 use rustix::io::Errno;
 
 use crate::failure::{Failure, Result};
-use crate::plan::{MountKind, Plan};
+use crate::plan::Plan;
 use crate::spec::user::ResolvedUser;
 
-const VARIABLE: &str = "AIRFLOW_CONFIG=";
 /// acl(5): with it, a file's permission bits are not all that counts.
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
-/// Refuses a run in which Airflow's configuration would be lost to `user`.
-pub fn refuse_unreadable_config(plan: &Plan, user: &ResolvedUser) -> Result<()> {
-    let mut environment = plan.process.environment.iter();
-    let Some(inside) = environment.find_map(|variable| variable.strip_prefix(VARIABLE)) else {
-        return Ok(());
-    };
-    let mounted = plan.mounts.iter().find_map(|mount| match &mount.kind {
-        MountKind::Bind { host, .. } if mount.target == inside => Some(host),
-        _ => None,
-    });
-    match mounted {
-        Some(file) if is_closed(file, plan, user).unwrap_or(false) => Err(Failure::host(format!(
-            "cannot hand over Airflow's configuration {}",
-            file.display()
-        ))
-        .because(format!(
-            "user {} of the container may not read it",
-            user.uid
-        ))
-        .hint(
-            "make it readable to a group of that user's, add its group with GROUP_ADD, or set RUN_AS_USER",
-        )),
-        _ => Ok(()),
+/// A file of the host that is worth nothing in the container if its user cannot read it.
+#[derive(Debug, Clone, Copy)]
+pub struct MustRead<'a> {
+    /// What it is to the user of airtight.
+    pub what: &'a str,
+    /// Where it is on the host.
+    pub file: &'a Path,
+}
+
+impl MustRead<'_> {
+    /// Refuses a run in which it would be lost to `user`.
+    pub(super) fn check(self, plan: &Plan, user: &ResolvedUser) -> Result<()> {
+        let Self { what, file } = self;
+        if !is_closed(file, plan, user).unwrap_or(false) {
+            return Ok(());
+        }
+        Err(Failure::host(format!("cannot hand over {what} {}", file.display()))
+            .because(format!(
+                "user {} of the container may not read it",
+                user.uid
+            ))
+            .hint(
+                "make it readable to a group of that user's, add its group with GROUP_ADD, or set RUN_AS_USER",
+            ))
     }
 }
 
@@ -87,22 +85,13 @@ mod tests {
         fs::write(&file, "").unwrap();
         fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
         chown(&file, Some(1), Some(2)).unwrap();
-        let path = file.display();
-        let mount = format!("type=bind,source={path},target={path},readonly");
-        let variable = format!("AIRFLOW_CONFIG={path}");
-        let mut survey = fixture::survey();
-        survey
-            .sources
-            .insert(file.clone(), crate::survey::Source::Present);
-        let flags = [
-            &[("mounts", mount.as_str()), ("environments", &variable)],
-            flags,
-        ]
-        .concat();
-        let plan = fixture::plan_on(&survey, &flags).unwrap();
-        refuse_unreadable_config(&plan, user)
-            .err()
-            .map(|failure| failure.to_string())
+        let plan = fixture::plan_on(&fixture::survey(), flags).unwrap();
+        let needed = MustRead {
+            what: "the file",
+            file: &file,
+        };
+        let refused = needed.check(&plan, user).err();
+        refused.map(|failure| failure.to_string())
     }
 
     fn user(uid: u32, groups: &[u32]) -> ResolvedUser {

@@ -1,4 +1,4 @@
-//! Sizes and times as people read them, in Docker's form.
+//! Sizes and times as people read them, in Docker's form: numbers in, words out, nothing printed.
 
 use std::time::{Duration, SystemTime};
 
