@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NoReturn
 
-from airtight_airflow import _command, _crossing, _flags, _image, _versions, _whole
+from airtight_airflow import _command, _crossing, _flags, _image_airflow, _versions, _whole
 from airtight_airflow._target import Target
 
 _MARK = "_airtight"
@@ -96,10 +96,10 @@ class _Task:
         run = self.run("task_v3.py", [_text(_versions.airflow_minor())], variables, flags=["--verbose"])
         return _TaskTarget(run, variables, dict(os.environ), self.bundle_name, self.bundle_version)
 
-    def image(self) -> _image.Image:
+    def image(self) -> _image_airflow.Image:
         """What the container would be made of."""
         # Without labels: what is asked is not the task.
-        return _image.look(replace(self.run(_image.PROGRAM, [], {}), labels={}), os.environ)
+        return _image_airflow.look(replace(self.run(_image_airflow.PROGRAM, [], {}), labels={}), os.environ)
 
     def whole(self, log: _whole.TaskLog, arguments: Mapping[str, Any]) -> int:
         """Runs it with its supervisor, to its end."""
@@ -188,7 +188,7 @@ def _supervise(original: Any, arguments: dict[str, Any]) -> int:
         _looked_at.reset(before)
 
 
-def _fits(image: _image.Image) -> bool:
+def _fits(image: _image_airflow.Image) -> bool:
     """Whether the host's supervisor understands the image's task runner; an error where no way leads in."""
     host = _versions.airflow_minor()
     try:

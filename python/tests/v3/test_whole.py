@@ -166,7 +166,7 @@ def test_an_image_with_airflow_2_is_refused(mixed: Airflow, archives: Path) -> N
 
 
 def test_an_image_of_an_unknown_minor_version_is_refused(plain_airflow: Airflow) -> None:
-    program = "from airtight_airflow import tasks_v3, _image; tasks_v3._fits(_image.Image('3.99.0', 'host'))"
+    program = "from airtight_airflow import tasks_v3, _image_airflow as i; tasks_v3._fits(i.Image('3.99.0', 'host'))"
     done = subprocess.run(
         [sys.executable, "-c", program], env=plain_airflow.environment, capture_output=True, text=True
     )
