@@ -101,7 +101,7 @@ class _Task:
         # Without labels: what is asked is not the task.
         return _image_airflow.look(replace(self.run(_image_airflow.PROGRAM, [], {}), labels={}), os.environ)
 
-    def whole(self, log: _whole.TaskLog, arguments: Mapping[str, Any]) -> int:
+    def whole(self, log: _whole.TaskLog, arguments: Mapping[str, Any], stop_seconds: float) -> int:
         """Runs it with its supervisor, to its end."""
         from airflow.dag_processing.bundles.base import BundleVersionLock
         from airflow.sdk.api.client import get_hostname
@@ -115,10 +115,10 @@ class _Task:
             # Where logs are uploaded, Airflow reads it again when the task is done.
             read_only=[*certificates, *([str(log.path)] if log.path else [])],
             # Airflow asks the host of this name for the log of a running task.
-            flags=["--hostname", get_hostname(), "--verbose"],
+            flags=["--hostname", get_hostname()],
         )
         with BundleVersionLock(self.bundle_name, self.bundle_version):
-            return _whole.run(run, variables, log, arguments)
+            return _whole.run(run, variables, log, arguments, stop_seconds)
 
 
 # The task that `supervise` has looked at, for `start` further down in the same thread.
@@ -180,7 +180,7 @@ def _supervise(original: Any, arguments: dict[str, Any]) -> int:
             f"the image has Airflow {image.airflow} and this worker {_text(_versions.airflow_minor())}: the task's"
             " whole supervisor runs in the container",
         )
-        return task.whole(log, arguments)
+        return task.whole(log, arguments, image.stop_seconds)
     before = _looked_at.set(task)
     try:
         return original(**arguments)
