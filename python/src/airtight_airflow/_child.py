@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import selectors
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from airtight_airflow._command import CommandError
@@ -18,8 +20,17 @@ from airtight_airflow._command import CommandError
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
-# airtight's stop timeout is 10 seconds; then come the kills and the cleanup.
-_STOP_SECONDS = 30
+# airtight's stop timeout, where nobody sets another; and what the kills and the cleanup behind it may take.
+_STOP_SECONDS = 10
+_CLEANUP_SECONDS = 20
+
+# A few of airtight's own deadlines one after another: 30 seconds for each call of containerd (src/containerd/mod.rs),
+# each command in airflow.cfg and the image hook.
+_ANSWER_SECONDS = 180
+
+# A plan with its OCI spec has 50 KiB, and a few with many variables.
+_MOST_ANSWER = 4 << 20
+_MOST_COMPLAINT = 16 << 10
 
 
 class Children:
@@ -60,14 +71,74 @@ class Children:
             self._child.stop()
 
 
-def ask(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """The answer of a command that changes nothing and takes no time."""
+def ask(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    descriptors: Sequence[int] = (),
+    most: int = _MOST_ANSWER,
+    seconds: float = _ANSWER_SECONDS,
+) -> subprocess.CompletedProcess[str]:
+    """The answer of a command that is soon done, and has at most so many bytes."""
     try:
-        return subprocess.run(
-            argv, env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        process = subprocess.Popen(
+            argv,
+            env=dict(environment),
+            pass_fds=descriptors,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
     except (OSError, ValueError) as why:
         raise CommandError(f"airtight cannot be started: {why}") from None
+    with process:
+        try:
+            answer, complaint = _read(process, most, time.monotonic() + seconds)
+        except TimeoutError:
+            raise CommandError(f"airtight {argv[1]} gave no answer within {seconds} seconds") from None
+        except OverflowError as why:
+            raise CommandError(f"airtight {argv[1]} was ended: {why}") from None
+        finally:
+            end(process)
+    return subprocess.CompletedProcess(argv, process.returncode, answer, complaint)
+
+
+def _read(process: subprocess.Popen[bytes], most: int, deadline: float) -> tuple[str, str]:
+    """All of stdout and stderr, and the process has ended; an error where that is too much or takes too long."""
+    said = {process.stdout: b"", process.stderr: b""}
+    limits = {process.stdout: most, process.stderr: _MOST_COMPLAINT}
+    with selectors.DefaultSelector() as open_ones:
+        for stream in said:
+            open_ones.register(stream, selectors.EVENT_READ)
+        while open_ones.get_map():
+            ready = open_ones.select(max(0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                stream = key.fileobj
+                # One byte more than it may say, never what a container cares to write.
+                piece = os.read(key.fd, limits[stream] + 1 - len(said[stream]))
+                said[stream] += piece
+                if len(said[stream]) > limits[stream]:
+                    raise OverflowError(f"it said more than {limits[stream]} bytes")
+                if not piece:
+                    open_ones.unregister(stream)
+    try:
+        process.wait(max(0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    answer, complaint = (text.decode("utf-8", "replace") for text in said.values())
+    return answer, complaint
+
+
+def end(process: subprocess.Popen[bytes], stop_seconds: float = _STOP_SECONDS) -> None:
+    """Has airtight stop what it runs, if it still does, and waits for its end; by force where that takes too long."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(stop_seconds + _CLEANUP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 class _Child:
@@ -106,13 +177,7 @@ class _Child:
         if self._process.stdout is not None:
             # A payload that still writes learns by EPIPE that nobody reads.
             self._process.stdout.close()
-        if self._process.poll() is None:
-            self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
 
 
 def _die_with(parent: int) -> None:

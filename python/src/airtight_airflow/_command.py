@@ -33,7 +33,8 @@ class Run:
     """One container: what runs in it, and what it is given."""
 
     profile: str
-    dag_file: str
+    # None: the operator's settings alone.
+    dag_file: str | None
     # A file of inside/ and its arguments, run by the image's own python3.
     program: str
     arguments: Sequence[str] = ()
@@ -52,7 +53,9 @@ class Run:
 
 def argv(run: Run) -> list[str]:
     """The command line for `run`, beginning with the path of airtight."""
-    words = [binary(), "run", "--as-payload", "--profile", run.profile, "--dag-file", run.dag_file, "-i"]
+    words = [binary(), "run", "--as-payload", "--profile", run.profile, "-i"]
+    if run.dag_file is not None:
+        words += ["--dag-file", run.dag_file]
     for descriptor in run.descriptors:
         words += ["--pass-fd", str(descriptor)]
     for mount in mounts(run.read_only, run.writable):

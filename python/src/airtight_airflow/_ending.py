@@ -37,18 +37,17 @@ class Ending:
             return int(self.verdict["exit_code"])
         return None
 
-    def explain(self, mem_limit: float | str | None = None) -> str:
-        """In words."""
+    def explain(self, limit: str = "") -> str:
+        """In words; `limit` says what the caller knows of the limit of memory."""
         verdict, cause = self.verdict, self.verdict.get("cause")
         if cause == "exited":
             return f"it ended with exit code {verdict['code']}{self._kills()}"
         if cause == "signaled":
             return f"it was killed by {_signal_name(verdict['signal'])}{self._kills()}"
         if cause == "oom":
-            limit = f"mem_limit is {mem_limit}" if mem_limit else "the host ran out of it, mem_limit is not set"
             peak = verdict.get("memory_peak_bytes")
-            used = f", at most {peak} bytes were used" if peak else ""
-            return f"the kernel killed it for memory ({limit}{used}): exit code 137"
+            known = ", ".join(filter(None, [limit, f"at most {peak} bytes were used" if peak else ""]))
+            return f"the kernel killed it for memory{known and f' ({known})'}: exit code 137"
         if cause == "stopped":
             return "it was stopped on request before it was done"
         if cause == "start-failed":
@@ -58,6 +57,18 @@ class Ending:
         if self.status < 0:
             return f"airtight itself was killed by {_signal_name(-self.status)}, and everything inside with it"
         return f"airtight ended with exit code {self.status} and without a verdict"
+
+    def summary(self) -> str:
+        """In one line, with what the run used; what `airtight run --verbose` writes, a payload could write too."""
+        verdict = self.verdict
+        words = [f"run {verdict['id']}: {self.explain()}" if "id" in verdict else self.explain()]
+        if "milliseconds" in verdict:
+            words.append(f"after {verdict['milliseconds'] / 1000:.3f}s")
+        if "memory_peak_bytes" in verdict:
+            words.append(f"memory peak {verdict['memory_peak_bytes'] / (1 << 20):.1f} MiB")
+        if "cpu_seconds" in verdict:
+            words.append(f"cpu {verdict['cpu_seconds']:.3f}s")
+        return ", ".join(words)
 
     def _kills(self) -> str:
         kills = self.verdict.get("oom_kills") or 0

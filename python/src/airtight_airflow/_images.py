@@ -18,7 +18,7 @@ from airtight_airflow._credentials import credentials
 from airtight_airflow.exceptions import AirtightContainerFailedException
 
 # What begins the lines of airtight itself.
-_OWN = "airtight: "
+_AIRTIGHT_SAYS = "airtight: "
 
 
 def is_here(image: str) -> bool:
@@ -58,5 +58,5 @@ def _environment() -> dict[str, str]:
 
 def _reason(lines: Sequence[str]) -> str:
     """The failure that airtight reports at last, with its hints."""
-    begins = max((at for at, line in enumerate(lines) if line.startswith(_OWN)), default=len(lines))
-    return "; ".join(line.strip() for line in lines[begins:]).removeprefix(_OWN) or "airtight did not say why"
+    begins = max((at for at, line in enumerate(lines) if line.startswith(_AIRTIGHT_SAYS)), default=len(lines))
+    return "; ".join(line.strip() for line in lines[begins:]).removeprefix(_AIRTIGHT_SAYS) or "airtight did not say why"

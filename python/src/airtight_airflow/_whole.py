@@ -3,7 +3,8 @@
 In: what Airflow's supervisor was to be called with. Out: the task's state at the API server, its log in Airflow's own
 place; an error here where the container ended without having told the server. The image's supervisor talks to the
 server itself, so it needs a network and the task's token, which goes in on stdin. Must never put the token into an
-argv, an environment or a file, and must end the container when this process ends.
+argv, an environment or a file, nor leave the container running when `run` returns or this process ends; and must not
+believe what the container says on its stderr, where the task can write.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from airtight_airflow import _command
+from airtight_airflow import _child, _command
+from airtight_airflow._ending import Ending
+from airtight_airflow._memory_file import MemoryFile
 from airtight_airflow.inside.whole_v3 import ALREADY_RUNNING
 
 # So many lines of what the container said on stderr are kept for the task's log.
 _LAST_LINES = 30
-
-# What begins the lines of airtight itself.
-_OWN = b"airtight: "
+# A longer one counts as several.
+_LINE_BYTES = 4096
 
 
 class WholeError(RuntimeError):
@@ -51,12 +53,12 @@ class TaskLog:
         return cls(Path(init_log_file(log_path)).absolute())
 
     def say(self, level: str, text: str) -> None:
-        """Adds a line as Airflow's own are."""
+        """Adds a line as Airflow's own are; a log that cannot be written must not change what becomes of the task."""
         if self.path is None:
             return
         now = datetime.now(tz=timezone.utc).isoformat()
         line = {"timestamp": now, "level": level, "event": f"airtight: {text}", "logger": "airtight"}
-        with self.path.open("a") as file:
+        with contextlib.suppress(OSError), self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     @contextlib.contextmanager
@@ -90,44 +92,60 @@ def job(descriptors: list[int], arguments: Mapping[str, Any]) -> str:
     )
 
 
-def run(run: _command.Run, variables: Mapping[str, str], log: TaskLog, arguments: Mapping[str, Any]) -> int:
-    """Runs the container to its end; 0, or an error."""
+def run(
+    run: _command.Run,
+    variables: Mapping[str, str],
+    log: TaskLog,
+    arguments: Mapping[str, Any],
+    stop_seconds: float,
+) -> int:
+    """Runs the container to its end, which a stop leads to in `stop_seconds`; 0, or an error."""
     # Airflow does so too where a process holds a token: none of the same user may look into it.
     from airflow.sdk.execution_time import supervisor
 
     getattr(supervisor, "_make_process_nondumpable", lambda: None)()
 
-    with log.opened() as descriptors:
-        process = subprocess.Popen(
-            _command.argv(replace(run, descriptors=descriptors)),
+    with log.opened() as descriptors, MemoryFile("") as verdict:
+        flags = [*run.flags, f"--verdict={verdict.path}"]
+        words = _command.argv(replace(run, descriptors=descriptors, flags=flags))
+        given = job(descriptors, arguments).encode()
+        with subprocess.Popen(
+            words,
             stdin=subprocess.PIPE,
             stdout=None if arguments.get("subprocess_logs_to_stdout") else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={**os.environ, **variables},
-            pass_fds=descriptors,
-        )
-        said: deque[bytes] = deque(maxlen=_LAST_LINES)
-        with _stop_handed_on(process):
-            with contextlib.suppress(BrokenPipeError), process.stdin:
-                process.stdin.write(job(descriptors, arguments).encode())
-            for line in process.stderr:
-                # The container's own standard error, as if its supervisor ran here.
-                os.write(2, line)
-                said.append(line)
-                if line.startswith(_OWN):
-                    # How the container ended and what it used, with --verbose; or why it did not start.
-                    log.say("info", line.removeprefix(_OWN).decode(errors="replace").strip())
-            code = process.wait()
+            pass_fds=[*descriptors, verdict.descriptor],
+        ) as process:
+            try:
+                with _stop_handed_on(process):
+                    said = _talk(process, given)
+                    code = process.wait()
+            finally:
+                # Who called this takes the attempt for failed, and may begin another.
+                _child.end(process, stop_seconds)
+        ending = Ending.of(code, Path(verdict.path))
+    log.say("info", ending.summary())
     if code == 0:
         return 0
     if code == ALREADY_RUNNING:
         raise _already_running(arguments["ti"])
-    why = f"the container of this task's supervisor was ended by signal {-code}"
-    if code > 0:
-        why = f"the container of this task's supervisor ended with exit code {code}"
-    text = b"".join(said).decode(errors="replace").strip()
-    log.say("error", f"{why}: {text}" if text else why)
-    raise WholeError(f"{why}: {text.splitlines()[-1]}" if text else why)
+    why = f"the container of this task's supervisor failed: {ending.explain()}"
+    log.say("error", f"{why}: {said}" if said else why)
+    raise WholeError(f"{why}: {said.splitlines()[-1]}" if said else why)
+
+
+def _talk(process: subprocess.Popen[bytes], given: bytes) -> str:
+    """Hands in the job; the last lines of what the container then says until its end."""
+    with contextlib.suppress(BrokenPipeError), process.stdin:
+        process.stdin.write(given)
+    said: deque[bytes] = deque(maxlen=_LAST_LINES)
+    for line in iter(lambda: process.stderr.readline(_LINE_BYTES), b""):
+        said.append(line)
+        # The container's own standard error, as if its supervisor ran here.
+        with contextlib.suppress(OSError):
+            os.write(2, line)
+    return b"".join(said).decode(errors="replace").strip()
 
 
 def _already_running(ti: Any) -> Exception:
@@ -153,7 +171,8 @@ def _stop_handed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
         # Not the signal itself: airtight takes only this one for a stop with its time limit.
         process.send_signal(signal.SIGTERM)
 
-    numbers = [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) != signal.SIG_IGN]
+    # None is a handler that is not Python's, and could not be put back.
+    numbers = [n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) not in (signal.SIG_IGN, None)]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield

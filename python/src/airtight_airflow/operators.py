@@ -230,7 +230,10 @@ class AirtightOperator(BaseOperator):
         if code is not None and code in self.skip_on_exit_code:
             raise AirtightContainerFailedSkipException(f"The container ended with exit code {code}: skipped.", lines)
         if code != 0:
-            raise AirtightContainerFailedException(f"The container failed: {ending.explain(self.mem_limit)}", lines)
+            limit = "the host ran out of it, mem_limit is not set"
+            if self.mem_limit:
+                limit = f"mem_limit is {self.mem_limit}"
+            raise AirtightContainerFailedException(f"The container failed: {ending.explain(limit)}", lines)
 
     def _retrieve(self, place: tuple[str, str]) -> Any:
         """The unpickled result; None where there is none. Unpickling runs what the container wrote, as it says."""

@@ -1,18 +1,23 @@
 """Airflow 2.10 and 2.11: tasks run in containers by `airtight` called as `airflow`; this sees to it that all do.
 
 In: a component that starts, or a Celery worker; Airflow's configuration; PATH. Out: nothing, or an error: with the flag
-on, a host whose executor forks its tasks or that finds the real `airflow` first would run them without containers. In
-a container the flags are off, so nothing here is called there. Must never change how a task is run.
+on, a host whose executor forks its tasks or that finds the real `airflow` first would run them without containers. A
+component that starts no task may. In a container the flags are off, so nothing here is called there. Must never change
+how a task is run.
 """
 
 from __future__ import annotations
 
 import shutil
+import sys
 
 _FLAG = "[core] task_execution_runtime = docker"
 
 # Those that start tasks on the host on which the scheduler runs.
 _LOCAL_EXECUTORS = {"SequentialExecutor", "LocalExecutor", "LocalKubernetesExecutor"}
+
+# The commands of components that start no task.
+_WITHOUT_TASKS = {"airflow.cli.commands.triggerer_command", "airflow.cli.commands.dag_processor_command"}
 
 
 class TasksError(RuntimeError):
@@ -33,11 +38,23 @@ def check(component: object) -> None:
             f"this task was to run in a container ({_FLAG}); it must be started as `airflow tasks run`"
             f" --local with airtight's airflow first on PATH, where {first} is"
         )
+    if _starts_no_task():
+        return
     if not conf.getboolean("core", "execute_tasks_new_python_interpreter", fallback=False):
         raise TasksError(f"{_FLAG} needs [core] execute_tasks_new_python_interpreter = True with Airflow 2")
     starts_tasks = component is None or _executors(conf.get("core", "executor")) & _LOCAL_EXECUTORS
     if starts_tasks and not _is_airtight(first):
         raise TasksError(f"{_FLAG} needs airtight's airflow first on PATH, and {first} is there")
+
+
+def _starts_no_task() -> bool:
+    """Whether this is asked for the job of such a component: a `Job` learns of what type it is only after that."""
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") in _WITHOUT_TASKS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _executors(setting: str) -> set[str]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NoReturn
 
-from airtight_airflow import _command, _crossing, _flags, _image, _versions, _whole
+from airtight_airflow import _command, _crossing, _flags, _image_airflow, _versions, _whole
 from airtight_airflow._target import Target
 
 _MARK = "_airtight"
@@ -96,12 +96,12 @@ class _Task:
         run = self.run("task_v3.py", [_text(_versions.airflow_minor())], variables, flags=["--verbose"])
         return _TaskTarget(run, variables, dict(os.environ), self.bundle_name, self.bundle_version)
 
-    def image(self) -> _image.Image:
+    def image(self) -> _image_airflow.Image:
         """What the container would be made of."""
         # Without labels: what is asked is not the task.
-        return _image.look(replace(self.run(_image.PROGRAM, [], {}), labels={}), os.environ)
+        return _image_airflow.look(replace(self.run(_image_airflow.PROGRAM, [], {}), labels={}), os.environ)
 
-    def whole(self, log: _whole.TaskLog, arguments: Mapping[str, Any]) -> int:
+    def whole(self, log: _whole.TaskLog, arguments: Mapping[str, Any], stop_seconds: float) -> int:
         """Runs it with its supervisor, to its end."""
         from airflow.dag_processing.bundles.base import BundleVersionLock
         from airflow.sdk.api.client import get_hostname
@@ -115,10 +115,10 @@ class _Task:
             # Where logs are uploaded, Airflow reads it again when the task is done.
             read_only=[*certificates, *([str(log.path)] if log.path else [])],
             # Airflow asks the host of this name for the log of a running task.
-            flags=["--hostname", get_hostname(), "--verbose"],
+            flags=["--hostname", get_hostname()],
         )
         with BundleVersionLock(self.bundle_name, self.bundle_version):
-            return _whole.run(run, variables, log, arguments)
+            return _whole.run(run, variables, log, arguments, stop_seconds)
 
 
 # The task that `supervise` has looked at, for `start` further down in the same thread.
@@ -180,7 +180,7 @@ def _supervise(original: Any, arguments: dict[str, Any]) -> int:
             f"the image has Airflow {image.airflow} and this worker {_text(_versions.airflow_minor())}: the task's"
             " whole supervisor runs in the container",
         )
-        return task.whole(log, arguments)
+        return task.whole(log, arguments, image.stop_seconds)
     before = _looked_at.set(task)
     try:
         return original(**arguments)
@@ -188,7 +188,7 @@ def _supervise(original: Any, arguments: dict[str, Any]) -> int:
         _looked_at.reset(before)
 
 
-def _fits(image: _image.Image, host: tuple[int, int]) -> bool:
+def _fits(image: _image_airflow.Image, host: tuple[int, int]) -> bool:
     """Whether a supervisor of the minor `host` understands the image's task runner; an error where no way leads in."""
     try:
         minor = _versions.minor_of(image.airflow)

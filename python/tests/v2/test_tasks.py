@@ -54,3 +54,17 @@ def test_a_scheduler_that_would_run_tasks_without_containers_does_not_start(airf
 def test_a_scheduler_that_finds_the_real_airflow_first_does_not_start(airflow: Airflow) -> None:
     airflow.environment["PATH"] = airflow.environment["PATH"].split(":", 1)[1]
     assert "first on PATH" in airflow.run("scheduler", "--num-runs", "1", code=1)
+
+
+def test_components_that_start_no_task_start_whichever_airflow_is_first(airflow: Airflow) -> None:
+    airflow.environment["PATH"] = airflow.environment["PATH"].split(":", 1)[1]
+    with airflow.component("triggerer"):
+        airflow.wait_for("select state from job where job_type = 'TriggererJob'", wanted={"running"})
+    # The command itself wants no SQLite.
+    program = """
+import types
+from airflow.cli.commands import dag_processor_command
+arguments = types.SimpleNamespace(subdir="/dags", num_runs=1, do_pickle=False)
+print(dag_processor_command._create_dag_processor_job_runner(arguments).job_type)
+"""
+    assert airflow.python(program).endswith("DagProcessorJob\n")

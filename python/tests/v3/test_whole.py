@@ -32,6 +32,14 @@ except Exception as error:
     print(type(error).__name__, error)
 """
 
+# Which Airflow the image of a DAG file has.
+LOOK = """
+import os, sys
+from airtight_airflow import _command, _image_airflow
+run = _command.Run(_command.TASK_EXECUTION, sys.argv[1], _image_airflow.PROGRAM, read_only=[sys.argv[2]])
+print(_image_airflow.look(run, os.environ).airflow)
+"""
+
 
 def minor(version: str) -> str:
     """3.2 of 3.2.2."""
@@ -116,7 +124,7 @@ def test_a_task_of_another_minor_version_runs_to_success_with_its_log_in_airflow
     assert xcom(mixed, "fails_once") == [7]
     assert f"the image has Airflow {other_version} and this worker {minor(HOST)}: the task's whole supervisor" in logs
     assert "a line on stdout" in logs and "the first attempt" in logs
-    assert re.search(r"airtight: run \w+ exited with code 0 after", logs)
+    assert re.search(r"airtight: run \w+: it ended with exit code 0, after .* memory peak", logs)
     # Airflow asks this host for the log of a running task.
     host = mixed.python("from airflow.sdk.api.client import get_hostname; print(get_hostname())").splitlines()[-1]
     assert set(mixed.ask("select distinct hostname from task_instance where dag_id = 'whole'")) == {(host,)}
@@ -175,7 +183,10 @@ def test_an_image_with_airflow_2_is_refused(mixed: Airflow, archives: Path) -> N
 def test_an_image_that_no_way_leads_into_is_refused(
     plain_airflow: Airflow, image: str, host: tuple[int, int], why: str
 ) -> None:
-    program = f"from airtight_airflow import tasks_v3, _image; tasks_v3._fits(_image.Image({image!r}, 'host'), {host})"
+    program = (
+        "from airtight_airflow import tasks_v3, _image_airflow as i;"
+        f" tasks_v3._fits(i.Image({image!r}, 'host', 10), {host})"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], env=plain_airflow.environment, capture_output=True, text=True
     )
@@ -188,3 +199,16 @@ def test_a_missing_image_is_said_in_the_tasks_log(mixed: Airflow) -> None:
     mixed.add_dags("good.py")
     assert "ImageError" in mixed.python(REFUSED)
     assert "not-here" in (mixed.home / "logs/a.log").read_text()
+
+
+def test_what_an_author_sets_does_not_change_which_airflow_the_image_is_taken_to_have(airflow: Airflow) -> None:
+    airflow.add_dags("good.py")
+    python = airflow.dags / "bin/python3"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\necho 9.9.9\n")
+    python.chmod(0o755)
+    settings = f"docker_runtime:\n  environments:\n    PATH: {python.parent}:/usr/bin:/bin\n"
+    (airflow.dags / "good.py.metadata.yaml").write_text(settings)
+    assert airflow.python(LOOK, str(airflow.dags / "good.py"), str(airflow.dags)).strip() == HOST
+    (kept,) = (airflow.home / ".airtight/airflow-of-image").iterdir()
+    assert kept.read_text() == HOST
