@@ -110,6 +110,8 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     if matches.get_flag(AS_PAYLOAD) {
         as_payload::die_with_the_caller()?;
     }
+    // The image hook is not to have what is the payload's.
+    inherited::keep_to_ourselves().or_fail(Kind::Host, || "cannot look at our own descriptors")?;
     let file = matches.get_one::<PathBuf>("verdict");
     let file = file.map(VerdictFile::create).transpose()?;
     let read = match matches.get_one::<i32>(KEEPER) {
