@@ -40,6 +40,7 @@ const COLD: &str = "cold";
 const SERVE: &str = "serve";
 const IDLE: &str = "idle";
 const MOST: &str = "containers";
+const START: &str = "start";
 
 /// Keys of `airtight run` that count here too, above every file.
 const FLAGS: [&str; 4] = ["image", "environments", "env_file", "volumes"];
@@ -80,7 +81,7 @@ pub fn command() -> Command {
                 .value_name("DURATION")
                 .default_value("50s")
                 .value_parser(values::duration)
-                .help("How long one file may take, without the start of its container"),
+                .help("How long one file may take, without the start of its container, which has a minute"),
         )
         .arg(
             Arg::new(COLD)
@@ -119,6 +120,16 @@ fn hidden(command: Command) -> Command {
                 .help("How long a container without work lives"),
         )
         .arg(
+            Arg::new(START)
+                .long(START)
+                .value_name("DURATION")
+                .env("AIRTIGHT_PARSERS_START")
+                .hide_env_values(true)
+                .hide(true)
+                .value_parser(values::duration)
+                .help("How long a container may take to start"),
+        )
+        .arg(
             Arg::new(MOST)
                 .long(MOST)
                 .value_name("N")
@@ -147,6 +158,9 @@ fn limits(matches: &ArgMatches) -> Limits {
     let mut limits = Limits::default();
     if let Some(idle) = matches.get_one::<Duration>(IDLE) {
         limits.idle = *idle;
+    }
+    if let Some(start) = matches.get_one::<Duration>(START) {
+        limits.start = *start;
     }
     if let Some(most) = matches.get_one::<u32>(MOST) {
         limits.most = usize::try_from(*most).unwrap_or(usize::MAX);

@@ -21,7 +21,7 @@ use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
 use crate::image::{self, Image};
 use crate::leash::inherited;
-use crate::parse::recipe::{self, Slip};
+use crate::parse::recipe::{self, Slip, Sources};
 use crate::plan::Plan;
 use crate::run::preview::Preview;
 use crate::run::verdict::{Phases, Verdict};
@@ -111,6 +111,8 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     if matches.get_flag(AS_PAYLOAD) {
         as_payload::die_with_the_caller()?;
     }
+    // The image hook is not to have what is the payload's.
+    inherited::keep_to_ourselves().or_fail(Kind::Host, || "cannot look at our own descriptors")?;
     let file = matches.get_one::<PathBuf>("verdict");
     let file = file.map(VerdictFile::create).transpose()?;
     let read = match matches.get_one::<i32>(KEEPER) {
@@ -224,12 +226,21 @@ async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {
         ..
     } = read;
     super::warn(&warnings);
+    // As the keeper did, before anything else: what is there now is no older than what is mounted.
+    let expected = expected.map(|expected| (expected, Sources::of(&settings)));
     let (client, connection) = globals.connect_to(address)?;
     let survey = Survey::take(&settings)?;
     containerd::reach(&connection.address).await?;
     let image = image::find(&client, &settings.image).await?;
-    let key = || recipe::key(&settings, &image.manifest.digest, &connection.address);
-    if expected.is_some_and(|expected| expected != key()) {
+    if let Some((expected, sources)) = expected
+        && expected
+            != recipe::key(
+                &settings,
+                &sources,
+                &image.manifest.digest,
+                &connection.address,
+            )
+    {
         return Err(Failure::new(Kind::Changed, CHANGED));
     }
     let id = match &settings.name {

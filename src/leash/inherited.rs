@@ -1,20 +1,57 @@
 //! Descriptors that airtight was started with, by number, and those that it starts others with.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Whether descriptor `number` was open when airtight was started: what survives an exec is not
-/// close-on-exec, and everything that airtight opens itself is.
+/// Those that airtight was started with and no longer hands on by itself.
+static KEPT: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
+
+fn kept() -> MutexGuard<'static, BTreeSet<RawFd>> {
+    // A set of numbers is whole at any time.
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on, no program that we start gets what we were started with, but for 0, 1 and 2.
+pub fn keep_to_ourselves() -> io::Result<()> {
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let number = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        if let Some(number) = number.filter(|number| *number > 2 && survives_exec(*number)) {
+            set_close_on_exec(number)?;
+            kept().insert(number);
+        }
+    }
+    Ok(())
+}
+
+/// Whether descriptor `number` was open when airtight was started and has not been taken: what survives
+/// an exec is not close-on-exec, and everything that airtight opens itself is.
 pub fn is_inherited(number: RawFd) -> bool {
+    survives_exec(number) || kept().contains(&number)
+}
+
+fn survives_exec(number: RawFd) -> bool {
     // SAFETY: fcntl(2) takes any number and answers EBADF for one that is not open.
     let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
     flags >= 0 && flags & libc::FD_CLOEXEC == 0
 }
 
+fn set_close_on_exec(number: RawFd) -> io::Result<()> {
+    // SAFETY: fcntl(2) takes any number; nothing but a flag of it changes.
+    match unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// A close-on-exec copy of our own open descriptor `number`.
-pub fn copy_of(number: RawFd) -> io::Result<OwnedFd> {
+fn copy_of(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: fcntl(2) takes any number and answers EBADF for one that is not open.
     let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
     if copy < 0 {
@@ -25,16 +62,19 @@ pub fn copy_of(number: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// Takes descriptor `number`, which airtight was started with, for ourselves: no program that we start
-/// gets it.
+/// gets it, and it is closed when it is dropped. 0, 1 and 2 are the standard library's, and stay open.
 pub fn take(number: RawFd) -> io::Result<OwnedFd> {
     if !is_inherited(number) {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    // SAFETY: fcntl(2) on a number that is open; nothing but a flag of it changes.
-    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
-        return Err(io::Error::last_os_error());
+    set_close_on_exec(number)?;
+    if number <= 2 {
+        return copy_of(number);
     }
-    copy_of(number)
+    kept().remove(&number);
+    // SAFETY: what we were started with nobody of ours owns until it is taken here, and from then on it
+    // counts as inherited no more.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Lets the program that `command` starts have each descriptor under its number.
@@ -69,6 +109,8 @@ pub fn hand_over(command: &mut Command, descriptors: Vec<(OwnedFd, RawFd)>) -> i
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
+    use std::os::fd::IntoRawFd;
 
     #[test]
     fn what_airtight_opened_itself_is_not_inherited() {
@@ -84,6 +126,28 @@ mod tests {
         let copy = copy_of(file.as_raw_fd()).unwrap();
         assert_ne!(copy.as_raw_fd(), file.as_raw_fd());
         assert_eq!(copy_of(-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
+
+    /// One of the kind that a process is started with.
+    fn inherited() -> (std::io::PipeReader, RawFd) {
+        let (reader, writer) = io::pipe().unwrap();
+        let writer = OwnedFd::from(writer).into_raw_fd();
+        // SAFETY: the descriptor is open, and nothing but a flag of it changes.
+        assert_eq!(unsafe { libc::fcntl(writer, libc::F_SETFD, 0) }, 0);
+        (reader, writer)
+    }
+
+    #[test]
+    fn what_is_kept_reaches_no_program_and_what_is_taken_is_closed_when_it_is_dropped() {
+        let (mut reader, writer) = inherited();
+        keep_to_ourselves().unwrap();
+        assert!(is_inherited(writer) && !survives_exec(writer));
+        let taken = take(writer).unwrap();
+        assert!(!is_inherited(writer));
+        assert!(take(writer).is_err());
+        drop(taken);
+        let mut end = [0; 1];
+        assert_eq!(reader.read(&mut end).unwrap(), 0, "nobody holds it");
     }
 
     #[test]

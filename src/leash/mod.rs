@@ -22,6 +22,7 @@ pub mod pidfd;
 pub mod pids;
 pub mod program;
 mod protocol;
+pub mod rights;
 pub mod watch;
 
 pub use listener::Listener;

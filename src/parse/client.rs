@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::io::unix::AsyncFd;
@@ -21,6 +22,9 @@ const MAX_RESULT: usize = 64 << 20;
 
 /// What a file printed last.
 const MAX_OUTPUT: usize = 64 << 10;
+
+/// How long what was written is gathered when the file's process is dead.
+const AFTER_THE_END: Duration = Duration::from_secs(1);
 
 /// What came of a file.
 #[derive(Debug)]
@@ -56,11 +60,21 @@ pub async fn parse(keeper: &AsyncFd<OwnedFd>, order: &Order) -> Result<Parsed> {
     drop((theirs, printed, written));
     let output = Receiver::from_owned_fd(output.into()).or_fail(Kind::Host, what)?;
     let result = Receiver::from_owned_fd(result.into()).or_fail(Kind::Host, what)?;
-    let (end, output, result) = tokio::join!(
-        packet::receive(&control),
-        gather(output, MAX_OUTPUT, Keep::End),
-        gather(result, MAX_RESULT, Keep::Whole)
-    );
+    let mut output = Gathering::of(output, MAX_OUTPUT, Keep::End);
+    let mut result = Gathering::of(result, MAX_RESULT, Keep::Whole);
+    let end = {
+        let all = async { tokio::join!(output.all(), result.all()) };
+        tokio::pin!(all);
+        tokio::select! {
+            end = packet::receive(&control) => {
+                // Whatever of the file's process wrote is dead now, and what it wrote is in the pipes.
+                // The program has them too, and may be in no hurry to close them.
+                let _ = tokio::time::timeout(AFTER_THE_END, all).await;
+                end
+            }
+            _ = &mut all => packet::receive(&control).await,
+        }
+    };
     let end = end.or_fail(Kind::Host, what)?;
     let end = match end {
         Some(packet) => serde_json::from_slice(&packet.bytes).or_fail(Kind::Host, what)?,
@@ -68,8 +82,8 @@ pub async fn parse(keeper: &AsyncFd<OwnedFd>, order: &Order) -> Result<Parsed> {
     };
     Ok(Parsed {
         end,
-        result,
-        output,
+        result: result.kept(),
+        output: output.kept(),
     })
 }
 
@@ -82,23 +96,71 @@ enum Keep {
     End,
 }
 
-/// Everything that comes, until nobody can write any more.
-async fn gather(mut from: Receiver, limit: usize, keep: Keep) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
-    let mut too_much = false;
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        kept.extend_from_slice(buffer.get(..length).unwrap_or_default());
-        if kept.len() > limit {
-            too_much = true;
-            match keep {
-                Keep::End => drop(kept.drain(..kept.len() - limit)),
-                Keep::Whole => kept.clear(),
+/// Takes in everything that comes.
+struct Gathering {
+    from: Receiver,
+    limit: usize,
+    keep: Keep,
+    kept: Vec<u8>,
+    too_much: bool,
+}
+
+impl Gathering {
+    fn of(from: Receiver, limit: usize, keep: Keep) -> Self {
+        Self {
+            from,
+            limit,
+            keep,
+            kept: Vec::new(),
+            too_much: false,
+        }
+    }
+
+    /// Until nobody can write any more. May be cancelled; what has come is kept.
+    async fn all(&mut self) {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = self.from.read(&mut buffer).await {
+            self.kept
+                .extend_from_slice(buffer.get(..length).unwrap_or_default());
+            if self.kept.len() > self.limit {
+                self.too_much = true;
+                match self.keep {
+                    Keep::End => drop(self.kept.drain(..self.kept.len() - self.limit)),
+                    Keep::Whole => self.kept.clear(),
+                }
             }
         }
     }
-    match keep {
-        Keep::Whole if too_much => Vec::new(),
-        _ => kept,
+
+    fn kept(self) -> Vec<u8> {
+        match self.keep {
+            Keep::Whole if self.too_much => Vec::new(),
+            _ => self.kept,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[tokio::test]
+    async fn a_program_that_keeps_the_result_open_holds_nobody_up_after_the_end() {
+        let (ours, keeper) = packet::pair().unwrap();
+        let ours = watch::watch_both(ours).unwrap();
+        let order = Order::read(br#"{"file": "/d.py", "program": "/p.py"}"#).unwrap();
+        let answering = async {
+            let keeper = watch::watch(keeper).unwrap();
+            let order = packet::receive(&keeper).await.unwrap().unwrap();
+            let [control, _, _, _, result] = order.descriptors.try_into().unwrap();
+            let mut result = File::from(result);
+            result.write_all(b"[]").unwrap();
+            packet::send_now(control.as_fd(), &End::Code(0).write(), &[]).unwrap();
+            result
+        };
+        let (parsed, _open) = tokio::join!(parse(&ours, &order), answering);
+        let parsed = parsed.unwrap();
+        assert_eq!((parsed.end, parsed.result), (End::Code(0), b"[]".to_vec()));
     }
 }

@@ -11,23 +11,33 @@ use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::control::JobNumber;
 use super::death::{Death, LastWords};
 use super::message::Said;
 use super::packet::{self, Packet};
 use super::pool::Number;
 use super::recipe::{self, Recipe};
 use crate::failure::{Context, Kind, Result};
-use crate::leash::{inherited, watch};
+use crate::leash::{inherited, rights, watch};
 
 /// How long a container that was told to end may take. It has nothing to finish: its program leaves, and
 /// airtight undoes what it made.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long an airtight that was told to stop may take, before it is killed and what it made is left to
+/// the next one: its own patience with containerd is 10 s, and it kills at once.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// What a pipe holds (pipe(7)).
+const PIPE: usize = 64 << 10;
 
 /// What a container has to tell.
 #[derive(Debug)]
@@ -36,13 +46,22 @@ pub enum News {
     Said(Said),
     /// A line that it or airtight wrote to standard output or standard error.
     Line(String),
+    /// It takes no more files.
+    Leaving,
     /// It is gone.
-    Dead(Death),
+    Dead {
+        /// Why.
+        death: Death,
+        /// What the program was never told.
+        unsent: Vec<Outgoing>,
+    },
 }
 
 /// What the program is to be told.
 #[derive(Debug)]
 pub struct Outgoing {
+    /// Which job it brings, if it brings one.
+    pub job: Option<JobNumber>,
     /// The packet.
     pub bytes: Vec<u8>,
     /// What goes beside it; ours are closed when it is sent.
@@ -57,10 +76,10 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Sends a packet to the program, when there is room; its order among the others stays.
-    pub fn send(&self, bytes: Vec<u8>, descriptors: Vec<OwnedFd>) {
-        // A container that is gone has said so, or is about to.
-        let _ = self.packets.send(Outgoing { bytes, descriptors });
+    /// Sends a packet to the program, when there is room; its order among the others stays. A container
+    /// that is gone gives it back.
+    pub fn send(&self, packet: Outgoing) -> Result<(), Outgoing> {
+        self.packets.send(packet).map_err(|back| back.0)
     }
 
     /// Kills it at once; its death is told as ever.
@@ -77,6 +96,7 @@ pub fn start(
 ) -> Result<Handle> {
     let what = || "cannot start a container for DAG files";
     let (ours, theirs) = packet::pair().or_fail(Kind::Host, what)?;
+    rights::refuse(ours.as_fd()).or_fail(Kind::Host, what)?;
     let verdict = recipe::memory("airtight-verdict").or_fail(Kind::Host, what)?;
     let (said, writer) = io::pipe().or_fail(Kind::Host, what)?;
     // The file itself, even where another version has taken its name.
@@ -105,23 +125,27 @@ pub fn start(
     let (killed, kill) = tokio::sync::watch::channel(());
     let container = Container {
         child,
-        socket: watch::watch_both(ours).or_fail(Kind::Host, what)?,
         said: pipe::Receiver::from_owned_fd(said.into()).or_fail(Kind::Host, what)?,
+        silent: false,
         words: LastWords::default(),
         packets: incoming,
+        outgoing: VecDeque::new(),
         kill,
         news: (number, news),
     };
-    tokio::spawn(async move { container.live(verdict).await });
+    let socket = watch::watch_both(ours).or_fail(Kind::Host, what)?;
+    tokio::spawn(container.live(socket, verdict));
     Ok(Handle { packets, killed })
 }
 
 struct Container {
     child: Child,
-    socket: AsyncFd<OwnedFd>,
     said: pipe::Receiver,
+    silent: bool,
     words: LastWords,
     packets: UnboundedReceiver<Outgoing>,
+    /// Those that had no room yet.
+    outgoing: VecDeque<Outgoing>,
     kill: tokio::sync::watch::Receiver<()>,
     news: (Number, UnboundedSender<(Number, News)>),
 }
@@ -137,66 +161,37 @@ enum Over {
 }
 
 impl Container {
-    async fn live(mut self, verdict: OwnedFd) {
-        let over = self.talk().await;
-        let Self {
-            mut child,
-            socket,
-            said,
-            mut words,
-            news: (number, news),
-            mut kill,
-            packets,
-        } = self;
-        // The program reads the end of it; descriptors that wait to be sent are closed.
-        drop((socket, packets));
+    async fn live(mut self, socket: AsyncFd<OwnedFd>, verdict: OwnedFd) {
+        let over = self.talk(&socket).await;
+        self.tell(News::Leaving);
+        // The program reads the end of it.
+        close_elsewhere(socket.into_inner());
         let (status, why) = match over {
             Over::Gone(status) => (status, None),
-            Over::Parted => {
-                let leaves = tokio::time::timeout(GRACE, child.wait());
-                let killed = async {
-                    // The sender is gone with the handle: then there is only the grace.
-                    if kill.changed().await.is_err() {
-                        std::future::pending::<()>().await;
-                    }
-                };
-                let left = tokio::select! {
-                    left = leaves => left.ok(),
-                    () = killed => None,
-                };
-                match left {
-                    Some(status) => (status, None),
-                    None => (
-                        end(&mut child).await,
-                        Some("it did not end by itself".into()),
-                    ),
-                }
-            }
-            Over::Kill(why) => (end(&mut child).await, Some(why)),
+            Over::Parted => match self.left().await {
+                Some(status) => (status, None),
+                None => (self.stop().await, Some("it did not end by itself".into())),
+            },
+            Over::Kill(why) => (self.stop().await, Some(why)),
         };
-        // What is left in the pipe; nobody writes to it any more, or we do not care.
-        let mut buffer = [0; 4096];
-        while let Ok(length @ 1..) = said.try_read(&mut buffer) {
-            words.hear(buffer.get(..length).unwrap_or_default());
+        self.hear_the_rest();
+        let death = Death::of(&verdict, status, why, &self.words);
+        self.packets.close();
+        while let Ok(packet) = self.packets.try_recv() {
+            self.outgoing.push_back(packet);
         }
-        for line in words.lines() {
-            let _ = news.send((number, News::Line(line)));
-        }
-        let death = Death::of(&verdict, status, why, &words);
-        // Without anybody to hear it there is nobody to tell.
-        let _ = news.send((number, News::Dead(death)));
+        let unsent = std::mem::take(&mut self.outgoing).into();
+        self.tell(News::Dead { death, unsent });
     }
 
-    async fn talk(&mut self) -> Over {
-        let mut outgoing: VecDeque<Outgoing> = VecDeque::new();
+    async fn talk(&mut self, socket: &AsyncFd<OwnedFd>) -> Over {
         let mut buffer = [0; 4096];
-        let mut silent = false;
         loop {
             tokio::select! {
                 status = self.child.wait() => return Over::Gone(status),
                 Ok(()) = self.kill.changed() => return Over::Kill("it was stopped".into()),
-                heard = packet::receive(&self.socket) => match heard {
-                    Ok(Some(packet)) => match read(&packet) {
+                heard = packet::receive(socket) => match heard {
+                    Ok(Some(packet)) => match read(packet) {
                         Some(said) => self.tell(News::Said(said)),
                         None => return Over::Kill("it said what no parser says".into()),
                     },
@@ -204,23 +199,79 @@ impl Container {
                     Err(why) => return Over::Kill(format!("its socket cannot be read: {why}")),
                 },
                 packet = self.packets.recv() => match packet {
-                    Some(packet) => outgoing.push_back(packet),
+                    Some(packet) => self.outgoing.push_back(packet),
                     None => return Over::Parted,
                 },
-                sent = flush(&self.socket, &mut outgoing), if !outgoing.is_empty() => {
-                    if let Err(why) = sent {
-                        return Over::Kill(format!("nothing can be sent to it: {why}"));
-                    }
-                }
-                length = self.said.read(&mut buffer), if !silent => match length {
-                    Ok(length @ 1..) => {
-                        self.words.hear(buffer.get(..length).unwrap_or_default());
-                        for line in self.words.lines() {
-                            self.tell(News::Line(line));
-                        }
-                    }
-                    _ => silent = true,
+                sent = flush(socket, &mut self.outgoing), if !self.outgoing.is_empty() => match sent {
+                    Ok(()) => {}
+                    Err(why) if why.kind() == io::ErrorKind::BrokenPipe => return Over::Parted,
+                    Err(why) => return Over::Kill(format!("nothing can be sent to it: {why}")),
                 },
+                length = self.said.read(&mut buffer), if !self.silent => {
+                    self.hear(length.ok().and_then(|length| buffer.get(..length)));
+                }
+            }
+        }
+    }
+
+    /// Takes in what was written, or that nothing more will be.
+    fn hear(&mut self, bytes: Option<&[u8]>) {
+        match bytes {
+            Some(bytes @ [_, ..]) => self.words.hear(bytes),
+            _ => self.silent = true,
+        }
+        for line in self.words.lines() {
+            self.tell(News::Line(line));
+        }
+    }
+
+    /// Hears what is left in the pipe. Whoever still writes to it may do so for ever.
+    fn hear_the_rest(&mut self) {
+        let mut buffer = vec![0; PIPE];
+        let mut length = 0;
+        while let Some(free @ [_, ..]) = buffer.get_mut(length..)
+            && let Ok(more @ 1..) = self.said.try_read(free)
+        {
+            length += more;
+        }
+        self.hear(buffer.get(..length));
+    }
+
+    /// Its end, if it leaves by itself.
+    async fn left(&mut self) -> Option<io::Result<ExitStatus>> {
+        let mut kill = self.kill.clone();
+        tokio::select! {
+            status = self.gone() => Some(status),
+            () = tokio::time::sleep(GRACE) => None,
+            // An error says that the handle is gone: then there is only the grace.
+            Ok(()) = kill.changed() => None,
+        }
+    }
+
+    /// Ends it: airtight kills what is inside and undoes what it made.
+    async fn stop(&mut self) -> io::Result<ExitStatus> {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid {
+            // Nobody but us waits for it, so the number is its own.
+            let _ = signal::kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        if let Ok(status) = tokio::time::timeout(STOP_LIMIT, self.gone()).await {
+            return status;
+        }
+        // It fails only for a process that has been waited for already.
+        let _ = self.child.start_kill();
+        self.gone().await
+    }
+
+    /// Waits for its end; what is written meanwhile holds nobody up.
+    async fn gone(&mut self) -> io::Result<ExitStatus> {
+        let mut buffer = [0; 4096];
+        loop {
+            tokio::select! {
+                status = self.child.wait() => return status,
+                length = self.said.read(&mut buffer), if !self.silent => {
+                    self.hear(length.ok().and_then(|length| buffer.get(..length)));
+                }
             }
         }
     }
@@ -233,11 +284,23 @@ impl Container {
 }
 
 /// A program has no reason to send descriptors.
-fn read(packet: &Packet) -> Option<Said> {
-    if packet.flaw.is_some() || !packet.descriptors.is_empty() {
-        return None;
+fn read(packet: Packet) -> Option<Said> {
+    let Packet {
+        bytes,
+        descriptors,
+        flaw,
+    } = packet;
+    if flaw.is_none() && descriptors.is_empty() {
+        return Said::read(&bytes);
     }
-    Said::read(&packet.bytes)
+    close_elsewhere(descriptors);
+    None
+}
+
+/// Closes what the program may have had its hands on, or what may hold such descriptors unread: for a
+/// socket with SO_LINGER, close(2) waits as long as whoever made it likes (socket(7)).
+fn close_elsewhere(descriptors: impl Send + 'static) {
+    tokio::task::spawn_blocking(move || drop(descriptors));
 }
 
 /// Sends the first of `outgoing`, when there is room for it.
@@ -248,10 +311,4 @@ async fn flush(socket: &AsyncFd<OwnedFd>, outgoing: &mut VecDeque<Outgoing>) -> 
         outgoing.pop_front();
     }
     Ok(())
-}
-
-async fn end(child: &mut Child) -> io::Result<ExitStatus> {
-    // It fails only for a process that has been waited for already.
-    let _ = child.start_kill();
-    child.wait().await
 }

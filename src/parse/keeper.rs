@@ -7,36 +7,36 @@
 
 mod ends;
 mod job;
+mod seats;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use self::job::{Job, Place};
-use super::container::{self, Handle, News};
+use super::container::{Handle, News};
 use super::control::{Control, JobNumber};
 use super::message::{self, End, Order, Said};
 use super::packet::{self, MAX_LENGTH, Packet};
-use super::pool::{Limits, Number, Pool, Seat, Wish};
+use super::pool::{Limits, Number, Pool};
 use super::recipe::Recipe;
-use crate::failure::{Context, Failure, Kind, Result};
+use crate::failure::{Context, Kind, Result};
 use crate::leash::watch;
-
-/// How long a container may take until its program is ready: the image may have to be unpacked first, on a
-/// busy disk. A program that hangs must not keep its files from another container for ever.
-const START_LIMIT: Duration = Duration::from_secs(300);
 
 /// The most descriptors that a program takes with a job; with more it would leave, and all others with it.
 const MAX_DESCRIPTORS: usize = 16;
 
-/// What an order comes to: reads the settings and looks up the image.
+/// What an order comes to: reads the settings, looks up the image and has it unpacked.
 pub trait Reader: Clone + Send + 'static {
     /// Never pulls an image, and never waits for a container.
     fn read(&self, order: Order) -> impl Future<Output = Result<Recipe>> + Send;
+
+    /// What it remembers is no longer true.
+    fn forget(&self);
 }
 
 /// Serves `client` until its socket ends, or `until` comes true; then everything is ended. `say` gets lines
@@ -54,6 +54,7 @@ pub async fn keep<R: Reader>(
     let mut keeper = Keeper {
         reader,
         say,
+        limits,
         pool: Pool::new(limits),
         containers: BTreeMap::new(),
         jobs: BTreeMap::new(),
@@ -93,6 +94,7 @@ async fn at(time: Option<Instant>) {
 struct Keeper<R, S> {
     reader: R,
     say: S,
+    limits: Limits,
     pool: Pool,
     containers: BTreeMap<Number, Container>,
     jobs: BTreeMap<JobNumber, Job>,
@@ -172,92 +174,6 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
         self.read(id);
     }
 
-    /// Has the settings of a job read.
-    fn read(&mut self, id: JobNumber) {
-        let Some(job) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        job.place = Place::Read;
-        let (reader, order) = (self.reader.clone(), job.order.clone());
-        self.reading
-            .spawn(async move { (id, reader.read(order).await) });
-    }
-
-    /// They are read.
-    fn seat_first(&mut self, id: JobNumber, recipe: Result<Recipe>) {
-        let Some(job) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        match recipe {
-            Ok(recipe) => {
-                job.recipe = Some(recipe);
-                self.seat(id);
-            }
-            Err(failure) => self.answer(id, &failed(&failure)),
-        }
-    }
-
-    /// Finds a container for it, or starts one.
-    fn seat(&mut self, id: JobNumber) {
-        let Some(job) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let Some(recipe) = &job.recipe else {
-            return;
-        };
-        let wish = Wish {
-            key: recipe.key,
-            file: &job.order.file,
-            sharing: recipe.sharing,
-        };
-        match self.pool.seat(wish, Instant::now()) {
-            Seat::Wait => job.place = Place::Waiting,
-            Seat::In(number) => {
-                job.place = Place::Starting(number);
-                if self.containers.get(&number).is_some_and(|own| own.ready) {
-                    self.send(id);
-                }
-            }
-            Seat::New(number) => match container::start(number, recipe, self.news.clone()) {
-                Ok(handle) => {
-                    job.place = Place::Starting(number);
-                    let container = Container {
-                        handle: Some(handle),
-                        ready: false,
-                        until: Instant::now() + START_LIMIT,
-                        unfit: None,
-                        starter: id,
-                    };
-                    self.containers.insert(number, container);
-                }
-                Err(failure) => {
-                    self.pool.gone(number);
-                    self.answer(id, &failed(&failure));
-                }
-            },
-        }
-    }
-
-    /// Hands a job to its program, which is ready.
-    fn send(&mut self, id: JobNumber) {
-        let Some(job) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let Place::Starting(number) = job.place else {
-            return;
-        };
-        let descriptors = std::mem::take(&mut job.descriptors);
-        let until = job
-            .order
-            .timeout
-            .and_then(|limit| Instant::now().checked_add(limit));
-        job.place = Place::Sent { number, until };
-        let packet = message::job(id, &job.order.job);
-        if let Some(handle) = self.handle(number) {
-            handle.send(packet, descriptors);
-        }
-    }
-
     fn handle(&self, number: Number) -> Option<&Handle> {
         self.containers.get(&number)?.handle.as_ref()
     }
@@ -266,14 +182,10 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
         match news {
             News::Line(line) => (self.say)(&line),
             News::Said(Said::Ready) => self.ready(number),
-            News::Said(Said::Unfit(why)) => {
-                if let Some(container) = self.containers.get_mut(&number) {
-                    container.unfit = Some(why);
-                    container.handle = None;
-                }
-            }
+            News::Said(Said::Unfit(why)) => self.unfit(number, why),
             News::Said(Said::Ended { id, end }) => self.ended(number, id, end),
-            News::Dead(death) => self.dead(number, &death),
+            News::Leaving => self.pool.retire(number),
+            News::Dead { death, unsent } => self.dead(number, &death, unsent),
         }
     }
 
@@ -288,7 +200,21 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
         }
     }
 
-    fn kill(&self, number: Number) {
+    /// The program says that it never will be.
+    fn unfit(&mut self, number: Number, why: String) {
+        match self.containers.get_mut(&number) {
+            Some(container) if !container.ready => {
+                container.unfit = Some(why);
+                container.handle = None;
+                self.pool.retire(number);
+            }
+            // It was.
+            _ => self.kill(number),
+        }
+    }
+
+    fn kill(&mut self, number: Number) {
+        self.pool.retire(number);
         if let Some(handle) = self.handle(number) {
             handle.kill();
         }
@@ -297,25 +223,5 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
     fn jobs_in(&self, number: Number) -> Vec<JobNumber> {
         let within = |(_, job): &(&JobNumber, &Job)| job.place.container() == Some(number);
         self.jobs.iter().filter(within).map(|(id, _)| *id).collect()
-    }
-
-    fn seat_waiting(&mut self) {
-        let waiting = |(_, job): &(&JobNumber, &Job)| matches!(job.place, Place::Waiting);
-        let waiting: Vec<_> = self
-            .jobs
-            .iter()
-            .filter(waiting)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in waiting {
-            self.seat(id);
-        }
-    }
-}
-
-fn failed(failure: &Failure) -> End {
-    End::Failed {
-        failed: failure.to_string(),
-        hint: failure.hints().join("; "),
     }
 }

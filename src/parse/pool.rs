@@ -18,6 +18,8 @@ pub type Number = u64;
 pub struct Limits {
     /// How many containers live at once.
     pub most: usize,
+    /// How long one may take to start, from an unpacked image to a program that is ready.
+    pub start: Duration,
     /// How long one without work lives.
     pub idle: Duration,
     /// How many files one parses.
@@ -33,10 +35,15 @@ pub const MOST: usize = 8;
 /// an image that somebody tries out is not worth its memory for longer.
 pub const IDLE: Duration = Duration::from_secs(300);
 
+/// An import of Airflow takes 1.5 s, and on a slow and busy disk twenty times as long. One that hangs must
+/// not keep its files from another container for ever.
+pub const START: Duration = Duration::from_secs(60);
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             most: MOST,
+            start: START,
             idle: IDLE,
             // What files leave in the container, in /tmp and in the kernel's accounts, does not pile up
             // for ever; and one start in a thousand costs nothing.

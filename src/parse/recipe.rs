@@ -7,12 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
 use super::message::Order;
 use super::pool::Sharing;
+use crate::config::values::MountSource;
 use crate::config::{Profile, Settings};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::image::digest::Digest;
@@ -92,6 +94,8 @@ pub fn words(order: &Order) -> Result<Vec<String>> {
     for (name, value) in &order.labels {
         say(&["--label", &format!("{name}={value}")]);
     }
+    // When it is stopped, nobody waits for anything in it.
+    say(&["--stop-signal", "KILL"]);
     words.extend(order.flags.iter().cloned());
     let python = ["--entrypoint", "python3", "--"].map(str::to_owned);
     words.extend(python);
@@ -100,10 +104,35 @@ pub fn words(order: &Order) -> Result<Vec<String>> {
     Ok(words)
 }
 
+/// What is at the sources of a container's bind mounts. A container keeps what it was started with: a file
+/// or folder that has been replaced, or a link that leads elsewhere now, is another source of the same name.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sources(Vec<Option<(u64, u64)>>);
+
+impl Sources {
+    /// Device and inode of each, where there is anything. As long as a container has it, its inode is
+    /// nobody else's.
+    pub fn of(settings: &Settings) -> Self {
+        let hosts = settings
+            .mounts
+            .iter()
+            .filter_map(|mount| match &mount.source {
+                MountSource::Bind { host, .. } => Some(host),
+                MountSource::Anonymous | MountSource::Tmpfs => None,
+            });
+        let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
+        Self(
+            hosts
+                .map(|host| std::fs::metadata(host).ok().map(identity))
+                .collect(),
+        )
+    }
+}
+
 /// What two files that share a container have in common. Both sides of it are the same program, so the
 /// form of the settings in it is nobody else's business.
-pub fn key(settings: &Settings, image: &Digest, address: &str) -> Digest {
-    Digest::of(format!("{image}\n{address}\n{settings:?}").as_bytes())
+pub fn key(settings: &Settings, sources: &Sources, image: &Digest, address: &str) -> Digest {
+    Digest::of(format!("{image}\n{address}\n{sources:?}\n{settings:?}").as_bytes())
 }
 
 #[cfg(test)]
@@ -125,7 +154,7 @@ mod tests {
             words,
             "run --as-payload --profile dag-parsing --dag-file /d/a.py --airflow-2 --keeper 4 \
              --verdict /proc/self/fd/5 --pass-fd 3 --mount type=tmpfs,target=/t --label bundle_name=b \
-             --entrypoint python3 -- /p.py 3 3.3"
+             --stop-signal KILL --entrypoint python3 -- /p.py 3 3.3"
         );
     }
 
@@ -143,6 +172,9 @@ mod tests {
     fn another_image_or_another_setting_is_another_key() {
         let settings = |flags: &[(&str, &str)]| crate::plan::fixture::settings(flags);
         let image = Digest::of(b"image");
+        let key = |settings: &Settings, image: &Digest, address: &str| {
+            key(settings, &Sources::of(settings), image, address)
+        };
         let plain = key(&settings(&[]), &image, "/a");
         assert_eq!(plain, key(&settings(&[]), &image, "/a"));
         for other in [
@@ -153,5 +185,36 @@ mod tests {
         ] {
             assert_ne!(plain, other);
         }
+    }
+
+    #[test]
+    fn a_source_that_was_replaced_is_another_and_one_that_was_written_to_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["old", "new"] {
+            std::fs::create_dir(at(name)).unwrap();
+            std::fs::write(at(name).join("file"), name).unwrap();
+        }
+        std::os::unix::fs::symlink("old", at("link")).unwrap();
+        let volume = |name: &str| format!("{}:/{name}", at(name).display());
+        let (link, file) = (volume("link"), volume("old/file"));
+        let flags = [("volumes", link.as_str()), ("volumes", file.as_str())];
+        let settings = crate::plan::fixture::settings(&flags);
+        let seen = Sources::of(&settings);
+        std::fs::write(at("old/file"), "changed").unwrap();
+        assert_eq!(Sources::of(&settings), seen);
+
+        std::os::unix::fs::symlink("new", at("link.new")).unwrap();
+        std::fs::rename(at("link.new"), at("link")).unwrap();
+        let flipped = Sources::of(&settings);
+        assert_ne!(flipped, seen);
+
+        std::fs::write(at("file.new"), "x").unwrap();
+        std::fs::rename(at("file.new"), at("old/file")).unwrap();
+        let replaced = Sources::of(&settings);
+        assert_ne!(replaced, flipped);
+
+        std::fs::remove_dir_all(at("new")).unwrap();
+        assert_ne!(Sources::of(&settings), replaced);
     }
 }

@@ -4,6 +4,7 @@
 //! reader could type into the one and rewrite the other): a pipe goes in, and a thread copies. The
 //! copying ends when every writer inside is gone, so nothing is lost.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -139,15 +140,16 @@ impl Stdio {
     }
 }
 
-/// The descriptors to be passed beside 0, 1 and 2, under their own numbers.
+/// Takes the descriptors to be passed beside 0, 1 and 2, under their own numbers: when they are handed
+/// over, only the payload has them.
 pub fn passed(numbers: &[RawFd]) -> Result<Vec<(RawFd, OwnedFd)>> {
-    let others = numbers.iter().filter(|number| **number > 2);
-    let copy = |number: &RawFd| {
-        let copy = inherited::copy_of(*number)
+    let others: BTreeSet<_> = numbers.iter().filter(|number| **number > 2).collect();
+    let take = |&number: &RawFd| {
+        let taken = inherited::take(number)
             .or_fail(Kind::Usage, || format!("cannot pass descriptor {number}"))?;
-        Ok((*number, copy))
+        Ok((number, taken))
     };
-    others.map(copy).collect()
+    others.into_iter().map(take).collect()
 }
 
 fn ours(fd: i32) -> io::Result<OwnedFd> {

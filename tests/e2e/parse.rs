@@ -232,9 +232,104 @@ fn a_metadata_file_that_is_swapped_while_the_container_starts_is_read_anew() {
     let keeper = Keeper::of(&host);
     let file = keeper.file("a.py", "docker_runtime: {environments: {WORD: first}}");
     assert_eq!(keeper.begin(&file, "variable").output(), "swapped");
-    // The keeper, the airtight run that refused to start, the keeper from memory, the one that started.
-    assert_eq!(fs::read_to_string(config.join("asked")).unwrap(), "...");
+    // The keeper, the airtight run that refused to start, the keeper again, the one that started.
+    assert_eq!(fs::read_to_string(config.join("asked")).unwrap(), "....");
     assert_eq!(keeper.end().code, 0);
+}
+
+#[test]
+fn a_hook_that_has_changed_its_mind_is_asked_again() {
+    let host = Host::with(&["python"]);
+    let config = host.path("airflow/config");
+    fs::create_dir_all(&config).unwrap();
+    let (answer, other) = (config.join("answer"), "docker.io/library/another:1");
+    host.ctr(&["images", "tag", "docker.io/library/python:test", other]);
+    fs::write(&answer, "python:test").unwrap();
+    let hook =
+        format!("def get_docker_runtime_image(image):\n    return open({answer:?}).read()\n");
+    fs::write(config.join("airflow_local_settings.py"), hook).unwrap();
+    let keeper = Keeper::of(&host);
+    let name = keeper.begin(&keeper.file("a.py", ""), "name").output();
+    // The keeper remembers what it said; the airtight run that starts another container does not.
+    fs::write(&answer, "another:1").unwrap();
+    let file = keeper.file("b.py", "docker_runtime: {environments: {A: 1}}");
+    assert_ne!(keeper.begin(&file, "name").output(), name);
+    assert_eq!(keeper.end().code, 0);
+    host.ctr(&["images", "rm", "--sync", other]);
+}
+
+#[test]
+fn a_folder_that_was_replaced_counts_for_the_next_parse() {
+    let host = Host::with(&["python"]);
+    for version in ["one", "two"] {
+        fs::create_dir(host.path(version)).unwrap();
+        fs::write(host.path(version).join("file"), version).unwrap();
+    }
+    let link = host.path("link");
+    std::os::unix::fs::symlink("one", &link).unwrap();
+    let keeper = Keeper::of(&host);
+    let mut order = keeper.order(&keeper.file("a.py", ""), "read");
+    let seen = format!("type=bind,source={},target=/seen,readonly", link.display());
+    order["mounts"].as_array_mut().unwrap().push(json!(seen));
+    assert_eq!(keeper.ask(&order).output(), "one");
+    // As git-sync does it.
+    std::os::unix::fs::symlink("two", host.path("next")).unwrap();
+    fs::rename(host.path("next"), &link).unwrap();
+    assert_eq!(keeper.ask(&order).output(), "two");
+    keeper.end().ok();
+}
+
+#[test]
+fn a_descriptor_that_a_program_sends_holds_nobody_up() {
+    let host = Host::with(&["python"]);
+    let keeper = Keeper::of(&host);
+    let file = keeper.file("a.py", "");
+    let end = keeper.begin(&file, "linger").end();
+    assert!(
+        end["failed"].as_str().unwrap().contains("no parser says"),
+        "{end}"
+    );
+    assert!(!keeper.begin(&file, "name").output().is_empty());
+    keeper.end().ok();
+}
+
+#[test]
+fn a_program_that_closes_its_socket_is_not_waited_for() {
+    let host = Host::with(&["python"]);
+    let keeper = Keeper::of(&host);
+    let file = keeper.file("a.py", "");
+    assert_eq!(keeper.begin(&file, "part").end(), json!({"code": 0}));
+    // It may come just before the end of the socket, and is lost then.
+    assert!(keeper.begin(&file, "name").end().is_object());
+    assert!(!keeper.begin(&file, "name").output().is_empty());
+    keeper.end().ok();
+}
+
+#[test]
+fn a_program_that_has_to_be_killed_leaves_nothing() {
+    let host = Host::with(&["python"]);
+    let keeper = Keeper::of(&host);
+    let end = keeper.begin(&keeper.file("a.py", ""), "garbage").end();
+    assert!(end["failed"].is_string(), "{end}");
+    keeper.end().ok();
+    host.assert_clean();
+}
+
+#[test]
+fn a_program_that_is_never_ready_fails_its_file_and_leaves_nothing() {
+    let host = Host::with(&["python"]);
+    let keeper = Keeper::with(&host, &["--start", "1s"], |_| {});
+    let file = keeper.file("a.py", "docker_runtime: {environments: {WORD: hangs}}");
+    let end = keeper.begin(&file, "name").end();
+    assert!(
+        end["failed"]
+            .as_str()
+            .unwrap()
+            .contains("not ready within 1 s"),
+        "{end}"
+    );
+    keeper.end().ok();
+    host.assert_clean();
 }
 
 #[test]

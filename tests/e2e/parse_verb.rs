@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::support::Host;
+use nix::sys::signal::Signal;
+
+use super::support::{Host, Run, processes};
 
 /// A folder with a DAG file, whose image has Python and no Airflow.
 fn dags(host: &Host) -> PathBuf {
@@ -31,6 +33,30 @@ fn a_file_that_airtight_cannot_have_parsed_is_told_below_the_table_and_is_125() 
     assert!(output.stdout.contains("No module named 'airflow'"));
     assert!(output.stdout.ends_with("1 could not be parsed\n"));
     assert_eq!(output.stderr, "");
+}
+
+#[test]
+fn an_interrupt_ends_it_while_an_import_hangs() {
+    let host = Host::with(&["python"]);
+    let dags = dags(&host);
+    let hangs = host.path("hangs");
+    fs::create_dir(&hangs).unwrap();
+    fs::write(
+        hangs.join("sitecustomize.py"),
+        "import time\ntime.sleep(100000)\n",
+    )
+    .unwrap();
+    let volume = format!("{}:/hangs:ro", hangs.display());
+    let dags = dags.to_str().unwrap();
+    let args = ["parse", "-e", "PYTHONPATH=/hangs", "-v", &volume, dags];
+    let run = Run::start(&mut host.command(&args));
+    processes::until("a program is inside", || {
+        let inside = processes::below(&host.subpath());
+        inside.iter().any(|pid| processes::name(*pid) == "python3")
+    });
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.end().code, 130);
+    host.assert_clean();
 }
 
 #[test]

@@ -5,14 +5,14 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::serve::Settings;
+use super::serve;
 use crate::airflow::crossing::read_only;
 use crate::cli::{Globals, interrupt, out};
 use crate::config::airflow_cfg::{AirflowConfig, Environment, variable_name};
@@ -23,7 +23,7 @@ use crate::parse::client::{self, Parsed};
 use crate::parse::discover::{self, Rules};
 use crate::parse::message::Order;
 use crate::parse::pool::Limits;
-use crate::parse::{inside, keeper, packet};
+use crate::parse::{inside, packet};
 
 /// What somebody wants to know.
 pub struct Wish {
@@ -85,8 +85,7 @@ async fn parse_in(
             out::tell(line.trim_start_matches("airtight: "));
         }
     };
-    let reader = Settings::new(globals)?;
-    let keeper = keeper::keep(theirs, reader, limits, say, std::future::pending());
+    let keeper = serve::keep(theirs, globals, limits, say, std::future::pending());
     let work = async {
         // With the last of them our end of the socket goes, and the keeper.
         let ours = Arc::new(watch::watch_both(ours).or_fail(Kind::Host, || "cannot ask")?);
@@ -244,16 +243,41 @@ fn find(wish: &Wish, config: &AirflowConfig) -> Result<BTreeMap<PathBuf, PathBuf
     Ok(files)
 }
 
-/// Without `.` and `..`, as the container has no working directory to be relative to. Links stay: a
-/// metadata file lies beside the name, not beside what it leads to.
+/// Without `.` and `..`, as the container has no working directory to be relative to. A file that is a link
+/// stays one: its metadata file lies beside the name, not beside what it leads to.
 fn absolute(path: &Path) -> Result<PathBuf> {
     let cannot = || format!("cannot parse {}", path.display());
     let absolute = std::path::absolute(path).or_fail(Kind::Usage, cannot)?;
-    if absolute
+    let upwards = absolute
         .components()
-        .any(|part| part == std::path::Component::ParentDir)
-    {
-        return absolute.canonicalize().or_fail(Kind::Usage, cannot);
+        .any(|part| part == Component::ParentDir);
+    let resolved = match (absolute.parent(), absolute.file_name()) {
+        _ if !upwards => return Ok(absolute),
+        (Some(parent), Some(name)) => parent.canonicalize().map(|parent| parent.join(name)),
+        // It ends with `..`.
+        _ => absolute.canonicalize(),
+    };
+    resolved.or_fail(Kind::Usage, cannot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_file_that_is_a_link_keeps_its_name_however_it_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        for folder in ["links", "other"] {
+            std::fs::create_dir(dir.join(folder)).unwrap();
+        }
+        std::fs::write(dir.join("other/real.py"), "").unwrap();
+        let link = dir.join("links/link.py");
+        symlink("../other/real.py", &link).unwrap();
+        assert_eq!(absolute(&link).unwrap(), link);
+        assert_eq!(absolute(&dir.join("other/../links/link.py")).unwrap(), link);
+        assert_eq!(absolute(&dir.join("links/..")).unwrap(), dir);
+        assert!(absolute(&dir.join("none/../x.py")).is_err());
     }
-    Ok(absolute)
 }

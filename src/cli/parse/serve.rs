@@ -1,7 +1,9 @@
 //! `airtight parse --serve FD`: the keeper of warm parsers, for the DAG processor that started it.
 
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cli::globals::Globals;
 use crate::cli::interrupt::interrupted;
@@ -11,12 +13,13 @@ use crate::cli::{out, usage};
 use crate::config::Answers;
 use crate::containerd;
 use crate::failure::{Context, Failure, Kind, Result};
-use crate::image;
+use crate::image::{self, digest::Digest};
 use crate::leash::inherited;
 use crate::parse::keeper::{self, Reader};
 use crate::parse::message::Order;
 use crate::parse::pool::{Limits, Sharing};
-use crate::parse::recipe::{self, Recipe, Slip};
+use crate::parse::recipe::{self, Recipe, Slip, Sources};
+use crate::reap;
 
 /// Keeps parsers for whoever holds the other end of descriptor `number`, until it is closed.
 pub async fn serve(number: i32, globals: &Globals, limits: Limits) -> Result<ExitCode> {
@@ -28,28 +31,46 @@ pub async fn serve(number: i32, globals: &Globals, limits: Limits) -> Result<Exi
         // What it says is for a verb that comes to nothing.
         let _ = interrupted("airtight parse").await;
     };
-    let reader = Settings::new(globals)?;
     // Most of it is said by an airtight of ours.
     let say = |line: &str| out::tell(line.strip_prefix("airtight: ").unwrap_or(line));
-    keeper::keep(client, reader, limits, say, until).await?;
+    keep(client, globals, limits, say, until).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps parsers for `client`; nothing of them is left afterwards.
+pub async fn keep(
+    client: OwnedFd,
+    globals: &Globals,
+    limits: Limits,
+    say: impl Fn(&str),
+    until: impl Future<Output = ()>,
+) -> Result<()> {
+    let reader = SettingsReader::new(globals)?;
+    let kept = keeper::keep(client, reader, limits, say, until).await;
+    // A container that would not end was killed with the airtight that had it.
+    for left in reap::dead_owners(&globals.state).await? {
+        out::tell(left);
+    }
+    kept
 }
 
 /// Reads settings as `airtight run` does.
 #[derive(Clone)]
-pub struct Settings {
+struct SettingsReader {
     globals: Arc<Globals>,
     words: Arc<Vec<String>>,
     answers: Answers,
+    unpacking: Turns,
 }
 
-impl Settings {
+impl SettingsReader {
     /// With these global flags.
-    pub fn new(globals: &Globals) -> Result<Self> {
+    fn new(globals: &Globals) -> Result<Self> {
         Ok(Self {
             words: Arc::new(globals.words()?),
             globals: Arc::new(globals.clone()),
             answers: Answers::remembered(),
+            unpacking: Turns::default(),
         })
     }
 
@@ -74,28 +95,36 @@ impl Settings {
     }
 }
 
-impl Reader for Settings {
+impl Reader for SettingsReader {
     async fn read(&self, order: Order) -> Result<Recipe> {
         let words = recipe::words(&order)?;
         let ours = self.clone();
-        let sharing = order.cold;
+        let cold = order.cold;
         // It may ask the image hook, which is a program that takes its time.
         let reading = tokio::task::spawn_blocking(move || {
             let read = ours.settings(&words, &order)?;
-            Ok::<_, Failure>((read, words, order.variables))
+            let sources = Sources::of(&read.settings);
+            Ok::<_, Failure>((read, sources, words, order.variables))
         });
-        let (read, words, variables) = reading
+        let (read, sources, words, variables) = reading
             .await
             .or_fail(Kind::Host, || "cannot read the settings")??;
+        let settings = &read.settings;
         let (client, connection) = self.globals.connect_to(read.address)?;
         containerd::reach(&connection.address).await?;
-        let image = image::find(&client, &read.settings.image).await;
+        let image = image::find(&client, &settings.image).await;
         let image = image.map_err(|failure| match failure.kind() {
             Kind::Image => failure.hint("parsing never pulls: airtight image pull --for-dags DIR"),
             _ => failure,
         })?;
-        let key = recipe::key(&read.settings, &image.manifest.digest, &connection.address);
-        let sharing = match sharing || read.settings.cold_parsing {
+        let digest = image.manifest.digest;
+        let key = recipe::key(settings, &sources, &digest, &connection.address);
+        // It may take minutes, which are not the container's; one file's turn does it for all.
+        let turn = self.unpacking.of((digest, settings.snapshotter.clone()));
+        let turn = turn.lock().await;
+        image::ensure_unpacked(&client, &image, &settings.snapshotter).await?;
+        drop(turn);
+        let sharing = match cold || settings.cold_parsing {
             true => Sharing::Cold,
             false => Sharing::Warm,
         };
@@ -105,5 +134,25 @@ impl Reader for Settings {
             words: [self.words.as_slice(), &words].concat(),
             slip: Slip { key, variables },
         })
+    }
+
+    fn forget(&self) {
+        self.answers.forget();
+    }
+}
+
+/// Which image is unpacked, and with which snapshotter.
+type Unpacked = (Digest, String);
+
+/// One at a time for each image.
+#[derive(Clone, Default)]
+struct Turns(Arc<Mutex<HashMap<Unpacked, Arc<tokio::sync::Mutex<()>>>>>);
+
+impl Turns {
+    fn of(&self, image: Unpacked) -> Arc<tokio::sync::Mutex<()>> {
+        // Nothing in here panics.
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        turns.entry(image).or_default().clone()
     }
 }

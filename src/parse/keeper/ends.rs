@@ -1,13 +1,14 @@
 //! How jobs and containers of the keeper's end: by themselves, because nobody waits for them, because time
 //! is up, or with their container. Whatever happens, a job has one answer, and its seat is free afterwards.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::job::{Job, Killed, Place};
-use super::{Keeper, Reader, START_LIMIT};
-use crate::parse::container::{Handle, News};
+use super::{Keeper, Reader};
+use crate::parse::container::{Handle, News, Outgoing};
 use crate::parse::control::JobNumber;
 use crate::parse::death::Death;
 use crate::parse::message::{self, End};
@@ -17,8 +18,9 @@ use crate::parse::pool::Number;
 /// it.
 const KILL_GRACE: Duration = Duration::from_secs(10);
 
-/// How often a file is tried again whose container's settings were changed while it started.
-const MAX_ATTEMPTS: u32 = 5;
+/// How long a reader may still take when nobody wants its result any more: what it has containerd make
+/// while an image is unpacked, it removes itself.
+const READ_GRACE: Duration = Duration::from_secs(10);
 
 impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
     /// The program says that a job's process is gone.
@@ -42,38 +44,60 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
     }
 
     /// A container is gone, and with it all that was in it.
-    pub(super) fn dead(&mut self, number: Number, death: &Death) {
+    pub(super) fn dead(&mut self, number: Number, death: &Death, unsent: Vec<Outgoing>) {
         self.pool.gone(number);
+        if death.changed {
+            self.reader.forget();
+        }
         let container = self.containers.remove(&number);
         let unfit = container.as_ref().and_then(|own| own.unfit.as_ref());
+        let is_starter = |id: JobNumber| container.as_ref().is_some_and(|own| own.starter == id);
+        let unsent = self.take_back(unsent);
         let mut jobs = self.jobs_in(number);
         // Whoever it was started for comes last: if it was his settings that changed, the others get
         // another container.
-        jobs.sort_by_key(|id| container.as_ref().is_some_and(|own| own.starter == *id));
+        jobs.sort_by_key(|id| is_starter(*id));
         for id in &jobs {
             let Some(job) = self.jobs.get_mut(id) else {
                 continue;
             };
+            let again = match job.place {
+                // It was not for the others that it came to nothing.
+                Place::Starting(_) if death.changed => !is_starter(*id) || job.tries_again(),
+                Place::Sent { .. } if unsent.contains(id) => job.tries_again(),
+                _ => false,
+            };
+            if again {
+                self.read(*id);
+                continue;
+            }
             let end = match job.place {
-                Place::Starting(_) if death.changed && job.attempts < MAX_ATTEMPTS => {
-                    job.attempts += 1;
-                    self.read(*id);
-                    continue;
-                }
                 Place::Starting(_) => End::failed(format!(
                     "the container that parses this file could not be started: {}",
                     unfit.unwrap_or(&death.why)
                 )),
                 Place::Dying {
                     why: Killed::Late, ..
-                } => {
-                    End::Timeout(job.order.timeout.unwrap_or_default().as_secs_f64().ceil() as u64)
-                }
+                } => job.order.late(),
                 _ => End::failed(in_the_middle(jobs.len(), death)),
             };
             self.answer(*id, &end);
         }
         self.seat_waiting();
+    }
+
+    /// Gives jobs the descriptors back of which their program never heard.
+    fn take_back(&mut self, unsent: Vec<Outgoing>) -> BTreeSet<JobNumber> {
+        let mut jobs = BTreeSet::new();
+        for packet in unsent {
+            if let Some(id) = packet.job
+                && let Some(job) = self.jobs.get_mut(&id)
+            {
+                job.descriptors = packet.descriptors;
+                jobs.insert(id);
+            }
+        }
+        jobs
     }
 
     /// Nobody waits for this job any more.
@@ -96,7 +120,13 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
             job.place = Place::Dying { number, until, why };
         }
         if let Some(handle) = self.handle(number) {
-            handle.send(message::kill(id), Vec::new());
+            let packet = Outgoing {
+                job: None,
+                bytes: message::kill(id),
+                descriptors: Vec::new(),
+            };
+            // A container that is gone has killed it already.
+            let _ = handle.send(packet);
         }
     }
 
@@ -125,11 +155,12 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
                 Place::Read | Place::Waiting | Place::Starting(_) => {}
             }
         }
-        for container in self.containers.values_mut() {
+        for (number, container) in &mut self.containers {
             if container.is_starting() && container.until <= now {
-                let limit = START_LIMIT.as_secs();
+                let limit = self.limits.start.as_secs_f64();
                 container.unfit = Some(format!("it was not ready within {limit} s"));
                 container.handle.iter().for_each(Handle::kill);
+                self.pool.retire(*number);
             }
         }
         for number in self.pool.endings(now) {
@@ -149,15 +180,22 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
     /// Ends everything, and waits for it.
     pub(super) async fn close(mut self, heard: &mut UnboundedReceiver<(Number, News)>) {
         self.jobs.clear();
-        self.reading.abort_all();
         for container in self.containers.values_mut() {
+            // Whoever is not ready does not listen.
+            if !container.ready {
+                container.handle.iter().for_each(Handle::kill);
+            }
             container.handle = None;
         }
+        let read = async { while self.reading.join_next().await.is_some() {} };
+        // Whoever takes longer does not count.
+        let _ = tokio::time::timeout(READ_GRACE, read).await;
+        self.reading.abort_all();
         while !self.containers.is_empty() {
             match heard.recv().await {
-                Some((number, News::Dead(_))) => drop(self.containers.remove(&number)),
+                Some((number, News::Dead { .. })) => drop(self.containers.remove(&number)),
                 Some((_, News::Line(line))) => (self.say)(&line),
-                Some((_, News::Said(_))) => {}
+                Some((_, News::Said(_) | News::Leaving)) => {}
                 None => break,
             }
         }

@@ -18,10 +18,23 @@ pub struct Job {
     pub descriptors: Vec<OwnedFd>,
     /// What its settings are, once they have been read.
     pub recipe: Option<Recipe>,
-    /// How often a container was started for it in vain.
+    /// How often a container was in vain for it, and for it alone.
     pub attempts: u32,
     /// Where it is.
     pub place: Place,
+}
+
+/// How often a file is tried again whose container's settings were changed while it started, or whose
+/// container left before it had the file.
+const MAX_ATTEMPTS: u32 = 5;
+
+impl Job {
+    /// Whether it may be tried again; then that counts.
+    pub fn tries_again(&mut self) -> bool {
+        let may = self.attempts < MAX_ATTEMPTS;
+        self.attempts += u32::from(may);
+        may
+    }
 }
 
 /// Where a job is.

@@ -4,6 +4,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 const LIMITS: Limits = Limits {
     most: 2,
+    start: SECOND,
     idle: Duration::from_secs(10),
     files: 3,
     age: Duration::from_secs(100),
@@ -149,4 +150,17 @@ fn a_container_that_died_is_not_used_again() {
     tried.seat("a", "k");
     tried.pool.gone(1);
     assert_eq!(tried.seat("a", "k"), Seat::New(2));
+}
+
+#[test]
+fn a_container_that_was_given_up_takes_no_more_files_and_counts_until_it_is_gone() {
+    let mut tried = Tried::new();
+    tried.seat("a", "k");
+    tried.pool.retire(1);
+    assert_eq!(tried.seat("b", "k"), Seat::New(2));
+    assert_eq!(tried.seat("c", "other"), Seat::Wait);
+    tried.leave(1);
+    assert_eq!(tried.endings(), [1]);
+    tried.pool.gone(1);
+    assert_eq!(tried.seat("c", "other"), Seat::New(3));
 }

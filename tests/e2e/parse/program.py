@@ -9,11 +9,13 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 
 keeper = socket.socket(fileno=int(sys.argv[1]))
 running = {}
+held = []
 
 
 def say(**packet):
@@ -28,6 +30,9 @@ def fork(number, word, descriptors):
             os.write(descriptors[0], os.uname().nodename.encode())
         elif word == "variable":
             os.write(descriptors[0], os.environ.get("WORD", "").encode())
+        elif word == "read":
+            with open("/seen/file") as file:
+                os.write(descriptors[0], file.read().encode())
         elif word == "forever":
             os.write(descriptors[0], b"begun")
             time.sleep(100000)
@@ -37,6 +42,26 @@ def fork(number, word, descriptors):
     running[number] = child
     for descriptor in descriptors:
         os.close(descriptor)
+
+
+def send_what_takes_long_to_close():
+    """A connection with much that nobody reads: whoever closes it last waits (SO_LINGER, socket(7))."""
+    server = socket.create_server(("127.0.0.1", 0))
+    ours = socket.create_connection(server.getsockname())
+    theirs, _ = server.accept()
+    ours.setblocking(False)
+    try:
+        while True:
+            ours.send(b"x" * 65536)
+    except BlockingIOError:
+        pass
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1000))
+    try:
+        socket.send_fds(keeper, [b"{}"], [ours.fileno()])
+    except PermissionError:
+        pass  # Linux 6.17 and later refuse it.
+    ours.detach()
+    held.extend([server, theirs])
 
 
 def do(number, word, descriptors):
@@ -50,6 +75,13 @@ def do(number, word, descriptors):
         keeper.send(b"\xff{")
     elif word == "strange":
         say(id=123456, code=0)
+    elif word == "linger":
+        send_what_takes_long_to_close()
+        keeper.send(b"{}")
+    elif word == "part":
+        say(id=number, code=0)
+        keeper.close()
+        time.sleep(100000)
     else:
         fork(number, word, descriptors)
 
@@ -82,6 +114,8 @@ woken, waker = os.pipe()
 os.set_blocking(waker, False)
 signal.set_wakeup_fd(waker)
 signal.signal(signal.SIGCHLD, lambda *_: None)
+if os.environ.get("WORD") == "hangs":
+    time.sleep(100000)
 if os.environ.get("WORD") == "unfit":
     sys.exit("unfit for this")
 if os.environ.get("WORD") == "refuses":
