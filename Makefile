@@ -26,18 +26,27 @@ help: ## this list
 .PHONY: demo
 demo: build images ## run one task in one sealed container, then a DAG of Airflow's, from nothing
 	@$(WITH_CONTAINERD) env AIRTIGHT=$(TARGET)/debug/airtight scripts/demo
-	@scripts/install-deps mmdebstrap
+	@scripts/install-deps mmdebstrap python3-venv
 	@scripts/make-airflow-images $(AIRFLOW_IMAGES) $(AIRFLOW)
 	@exec scripts/with-airflow $(AIRFLOW) -- python3 scripts/demo-airflow
 
 .PHONY: test
-test: build images ## run every test against a private containerd
+test: test-rust test-airflow-core ## run the tests: those of the program, and the core of those with a real Airflow
+
+.PHONY: test-rust
+test-rust: build images ## run every test of the program against a private containerd
 	@scripts/install-deps docker-registry skopeo openssl
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
 
+.PHONY: test-airflow-core
+test-airflow-core: deps ## run the tests of parsing and tasks with Airflow 3
+	@scripts/install-deps mmdebstrap python3-venv
+	@scripts/make-airflow-images $(AIRFLOW_IMAGES) $(AIRFLOW)
+	@cd python && exec ../scripts/test-airflow $(AIRFLOW) -- tests/unit $(addprefix tests/v3/,test_parsing.py test_parsers.py test_parse_verb.py test_tasks.py)
+
 .PHONY: test-airflow
 test-airflow: build images airflow-images ## run the tests of python/ with real versions of Airflow: ARGS='3.3.2 -- -k parsing'
-	@scripts/install-deps postgresql redis-server
+	@scripts/install-deps python3-venv docker-registry skopeo openssl postgresql redis-server
 	@exec scripts/test-airflow $(ARGS)
 
 .PHONY: lint
@@ -52,7 +61,7 @@ bench: deps images ## time airtight beside ctr and runc, and the merging of 1,00
 
 .PHONY: bench-airflow
 bench-airflow: deps ## time DAG parsing and the start of tasks by the real Airflow, with and without containers
-	@scripts/install-deps mmdebstrap
+	@scripts/install-deps mmdebstrap python3-venv
 	@scripts/make-airflow-images $(AIRFLOW_IMAGES) $(AIRFLOW)
 	@exec scripts/with-airflow --airtight-profile release $(AIRFLOW) -- python3 scripts/bench-airflow $(ARGS)
 
@@ -80,7 +89,7 @@ images: deps ## make the images for tests, demo and bench
 
 .PHONY: airflow-images
 airflow-images: ## make the images with Airflow, from Debian's and PyPI's packages
-	@scripts/install-deps mmdebstrap
+	@scripts/install-deps mmdebstrap python3-venv
 	@scripts/make-airflow-images $(AIRFLOW_IMAGES)
 
 .PHONY: test-airflow-images

@@ -203,8 +203,10 @@ impl Repository {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if own => {
                 self.access.advice(trouble.failure()).await.into()
             }
-            _ if own => trouble,
-            _ => trouble.told(|failure| failure.hint(self.elsewhere())),
+            status if !own && NO.contains(&status) => {
+                trouble.told(|failure| failure.hint(self.elsewhere()))
+            }
+            _ => trouble,
         }
     }
 
