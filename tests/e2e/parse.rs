@@ -122,6 +122,21 @@ fn a_program_that_says_what_no_program_says_costs_its_container_and_nothing_else
 }
 
 #[test]
+fn a_program_that_kills_nothing_is_killed_with_its_container() {
+    let host = Host::with(&["python"]);
+    let keeper = Keeper::of(&host);
+    let file = keeper.file("a.py", "");
+    let mut forever = keeper.begin(&file, "forever");
+    forever.begun();
+    let mut stopped = keeper.begin(&file, "stop");
+    stopped.begun();
+    closed(forever.give_up());
+    assert!(stopped.end()["failed"].is_string());
+    assert!(!keeper.begin(&file, "name").output().is_empty());
+    assert_eq!(keeper.end().code, 0);
+}
+
+#[test]
 fn a_file_whose_container_cannot_start_is_told_why() {
     let host = Host::with(&["python"]);
     let keeper = Keeper::of(&host);

@@ -68,6 +68,9 @@ def do(number, word, descriptors):
     if word == "die":
         print("the program's last words", file=sys.stderr)
         os._exit(3)
+    elif word == "stop":
+        os.write(descriptors[0], b"begun")
+        os.kill(os.getpid(), signal.SIGSTOP)
     elif word == "garbage":
         keeper.send(b"\xff{")
     elif word == "strange":
