@@ -58,10 +58,10 @@ def send_what_takes_long_to_close():
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1000))
     try:
         socket.send_fds(keeper, [b"{}"], [ours.fileno()])
-    except PermissionError:
-        pass  # Linux 6.17 and later refuse it.
-    ours.detach()
-    held.extend([server, theirs])
+        ours.close()
+    except PermissionError:  # Linux 6.17 and later refuse it.
+        keeper.send(b"{}")
+    held.extend([server, theirs, ours])
 
 
 def do(number, word, descriptors):
@@ -77,7 +77,6 @@ def do(number, word, descriptors):
         say(id=123456, code=0)
     elif word == "linger":
         send_what_takes_long_to_close()
-        keeper.send(b"{}")
     elif word == "part":
         say(id=number, code=0)
         keeper.close()
