@@ -170,7 +170,7 @@ def _supervise(original: Any, arguments: dict[str, Any]) -> int:
     try:
         task = _Task.of(arguments["ti"], os.fspath(arguments["dag_rel_path"]), arguments["bundle_info"])
         image = task.image()
-        is_split = _fits(image)
+        is_split = _fits(image, _versions.airflow_minor())
     except Exception as error:
         log.say("error", str(error))
         raise
@@ -188,9 +188,8 @@ def _supervise(original: Any, arguments: dict[str, Any]) -> int:
         _looked_at.reset(before)
 
 
-def _fits(image: _image_airflow.Image) -> bool:
-    """Whether the host's supervisor understands the image's task runner; an error where no way leads in."""
-    host = _versions.airflow_minor()
+def _fits(image: _image_airflow.Image, host: tuple[int, int]) -> bool:
+    """Whether a supervisor of the minor `host` understands the image's task runner; an error where no way leads in."""
     try:
         minor = _versions.minor_of(image.airflow)
     except _versions.UnknownAirflowError as error:
@@ -199,6 +198,12 @@ def _fits(image: _image_airflow.Image) -> bool:
         return True
     if minor < (3, 0):
         raise TasksError(f"the image has Airflow {image.airflow}: a task of Airflow 3 needs an image with Airflow 3")
+    if host == (3, 0):
+        # Its workloads have no dag_version_id, which those of every later one must have.
+        raise TasksError(
+            f"the image has Airflow {image.airflow} and this worker 3.0, which does not tell a newer one all that it"
+            " has to know of a task: name an image with Airflow 3.0 for this DAG file"
+        )
     if image.network == "none":
         raise TasksError(
             f"the image has Airflow {image.airflow} and this worker {_text(host)}: a task of another minor version"

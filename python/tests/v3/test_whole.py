@@ -173,15 +173,25 @@ def test_an_image_with_airflow_2_is_refused(mixed: Airflow, archives: Path) -> N
     assert "a task of Airflow 3 needs an image with Airflow 3" in mixed.python(REFUSED)
 
 
-def test_an_image_of_an_unknown_minor_version_is_refused(plain_airflow: Airflow) -> None:
+@pytest.mark.parametrize(
+    ("image", "host", "why"),
+    [
+        ("3.99.0", (3, 3), "the image has Airflow 3.99.0: airtight_airflow does not know Airflow 3.99.0"),
+        ("3.2.2", (3, 0), "name an image with Airflow 3.0"),
+    ],
+)
+def test_an_image_that_no_way_leads_into_is_refused(
+    plain_airflow: Airflow, image: str, host: tuple[int, int], why: str
+) -> None:
     program = (
-        "from airtight_airflow import tasks_v3, _image_airflow as i; tasks_v3._fits(i.Image('3.99.0', 'host', 10))"
+        "from airtight_airflow import tasks_v3, _image_airflow as i\n"
+        f"tasks_v3._fits(i.Image({image!r}, 'host', 10), {host})"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], env=plain_airflow.environment, capture_output=True, text=True
     )
     assert done.returncode != 0
-    assert "the image has Airflow 3.99.0: airtight_airflow does not know Airflow 3.99.0" in done.stderr
+    assert why in done.stderr
 
 
 def test_a_missing_image_is_said_in_the_tasks_log(mixed: Airflow) -> None:
