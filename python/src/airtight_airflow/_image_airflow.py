@@ -28,6 +28,7 @@ _MOST_BYTES = 200
 
 # The operator's settings for tasks count too, such as where containerd listens. Starting Python and reading one file
 # takes a tenth of this memory; the time is for a loaded host, and `ask` waits longer.
+# Python runs as it will for the task, not isolated (-I): an image may have its Airflow by a PYTHONPATH of its own.
 _PROBE = (
     *("--network=none", "--read-only", "--pids-limit=64", "--timeout=120"),
     *("--memory=512m", "--memory-swap=512m", "--memory-reservation=0"),

@@ -184,8 +184,8 @@ def test_an_image_that_no_way_leads_into_is_refused(
     plain_airflow: Airflow, image: str, host: tuple[int, int], why: str
 ) -> None:
     program = (
-        "from airtight_airflow import tasks_v3, _image_airflow as i;"
-        f" tasks_v3._fits(i.Image({image!r}, 'host', 10), {host})"
+        "from airtight_airflow import tasks_v3, _image_airflow as i\n"
+        f"tasks_v3._fits(i.Image({image!r}, 'host', 10), {host})"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], env=plain_airflow.environment, capture_output=True, text=True
