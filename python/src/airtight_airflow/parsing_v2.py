@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import multiprocessing
 import os
 import select
 import signal
@@ -53,6 +54,10 @@ def _create_contained_process(
 
         def import_modules(self, file_path: Any) -> None:
             """Nothing: what the host imports is of no use to the image's Python, and the host may lack it."""
+
+        def _get_multiprocessing_context(self) -> Any:
+            """Forks, whatever `[core] mp_start_method` says: the process holds the keeper's socket."""
+            return multiprocessing.get_context("fork")
 
         @staticmethod
         def _run_file_processor(result_channel: Any, parent_channel: Any, *job: Any) -> None:
