@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from typing import IO, Any, NoReturn
 
-from airtight_airflow import _parsers
+from airtight_airflow import _parsers, _versions
 
 # Three numbers; more than this is no result.
 _MAX_RESULT = 200
@@ -105,9 +105,13 @@ def _run(
 
 def _contain(keeper: _parsers.Keeper, file_path: str, asked: bytes, log: IO[str]) -> tuple[_parsers.Ending, bytes]:
     """How the process in the container ended, and the beginning of what it answered; its lines go to `log`."""
+    from airflow import settings
+
+    major, minor = _versions.airflow_minor()
     order = _parsers.Order(
         file=file_path,
         program="parsers_v2.py",
+        arguments=[f"{major}.{minor}", settings.DAGS_FOLDER],
         # Lines come to us, and from us they go where Airflow wants them.
         variables={"AIRFLOW__LOGGING__DAG_PROCESSOR_LOG_TARGET": "stdout"},
         airflow_2=True,

@@ -108,7 +108,7 @@ def order(file: str, bundle_path: str, bundle_name: str | None) -> _parsers.Orde
     return _parsers.Order(
         file=file,
         program="parsers_v3.py",
-        arguments=[f"{major}.{minor}", *code],
+        arguments=[f"{major}.{minor}", bundle_path, *code],
         read_only=list(dict.fromkeys([bundle_path, *code])),
         variables=variables,
         labels=labels,
