@@ -21,8 +21,13 @@ macro_rules! programs {
 }
 
 /// It and what it imports.
-const PROGRAMS: [(&str, &str); 4] =
-    programs!["parse_files.py", "_ahead.py", "_forks.py", "_prepare.py"];
+const PROGRAMS: [(&str, &str); 5] = programs![
+    "parse_files.py",
+    "_ahead.py",
+    "_forks.py",
+    "_paths.py",
+    "_prepare.py"
+];
 
 /// Writes them into a directory of their own below `directory`.
 pub fn write_into(directory: &Path) -> Result<PathBuf> {

@@ -94,6 +94,8 @@ pub enum End {
     Signal(i32),
     /// Its time was up, in seconds.
     Timeout(u64),
+    /// In the middle, with its container, in which others were too: nobody knows because of which of them.
+    Lost(String),
     /// airtight could not, and why.
     #[serde(untagged)]
     Failed {
@@ -120,6 +122,7 @@ impl End {
                 failed: shortened(failed),
                 hint: shortened(hint),
             },
+            Self::Lost(why) => Self::Lost(shortened(why)),
             other => other.clone(),
         };
         // It has no map and no number that JSON does not have.
@@ -239,7 +242,11 @@ mod tests {
         assert_eq!(text(End::Code(1)), r#"{"code":1}"#);
         assert_eq!(text(End::Signal(9)), r#"{"signal":9}"#);
         assert_eq!(text(End::failed("why")), r#"{"failed":"why","hint":""}"#);
-        for end in [End::Timeout(50), End::failed("no image")] {
+        for end in [
+            End::Timeout(50),
+            End::Lost("ended".into()),
+            End::failed("no image"),
+        ] {
             let read: End = serde_json::from_slice(&end.write()).unwrap();
             assert_eq!(read, end);
         }

@@ -97,7 +97,8 @@ pub fn words(order: &Order) -> Result<Vec<String>> {
     // When it is stopped, nobody waits for anything in it.
     say(&["--stop-signal", "KILL"]);
     words.extend(order.flags.iter().cloned());
-    let python = ["--entrypoint", "python3", "--"].map(str::to_owned);
+    // Without PYTHONPATH, and without `site`, which imports from there (inside/_paths.py).
+    let python = ["--entrypoint", "python3", "--", "-ES"].map(str::to_owned);
     words.extend(python);
     words.extend([order.program.clone(), SOCKET.to_string()]);
     words.extend(order.arguments.iter().cloned());
@@ -154,7 +155,7 @@ mod tests {
             words,
             "run --as-payload --profile dag-parsing --dag-file /d/a.py --airflow-2 --keeper 4 \
              --verdict /proc/self/fd/5 --pass-fd 3 --mount type=tmpfs,target=/t --label bundle_name=b \
-             --stop-signal KILL --entrypoint python3 -- /p.py 3 3.3"
+             --stop-signal KILL --entrypoint python3 -- -ES /p.py 3 3.3"
         );
     }
 

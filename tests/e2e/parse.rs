@@ -95,7 +95,7 @@ fn a_container_that_dies_fails_its_files_with_its_reason_and_the_next_gets_anoth
     let mut forever = keeper.begin(&file, "forever");
     forever.begun();
     let end = keeper.begin(&file, "die").end();
-    let why = end["failed"].as_str().unwrap();
+    let why = end["lost"].as_str().unwrap();
     for words in [
         "one other",
         "exited with code 3",
@@ -103,7 +103,7 @@ fn a_container_that_dies_fails_its_files_with_its_reason_and_the_next_gets_anoth
     ] {
         assert!(why.contains(words), "{why}");
     }
-    assert_eq!(forever.end()["failed"], end["failed"]);
+    assert_eq!(forever.end()["lost"], end["lost"]);
     assert!(!keeper.begin(&file, "name").output().is_empty());
     assert_eq!(keeper.end().code, 0);
 }
@@ -131,7 +131,7 @@ fn a_program_that_kills_nothing_is_killed_with_its_container() {
     let mut stopped = keeper.begin(&file, "stop");
     stopped.begun();
     closed(forever.give_up());
-    assert!(stopped.end()["failed"].is_string());
+    assert!(stopped.end()["lost"].is_string());
     assert!(!keeper.begin(&file, "name").output().is_empty());
     assert_eq!(keeper.end().code, 0);
 }

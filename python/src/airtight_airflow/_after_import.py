@@ -1,10 +1,10 @@
-"""What reaches every process of Airflow in which a task can be started, whoever started that process.
+"""What reaches every process of Airflow in which a task or a DAG parser can be started, whoever started that process.
 
 In: the entry point `airflow.policy`, by which every `import airflow` loads this module (settings.load_policy_plugins in
-2.10 to 3.3): Celery workers, which call no listener, and LocalExecutor's processes that are spawned, not forked,
-included. Out: with the feature flag of tasks on, our patches right after the modules they belong to have been imported,
-and a check when a Celery worker starts. With the flag off nothing is left behind. Must never import what it waits for:
-Airflow itself is still being imported here.
+2.10 to 3.3): Celery workers, which call no listener, and processes that are spawned, not forked (LocalExecutor's, and
+Airflow 2's manager of DAG parsers), included. Out: with a feature flag on, our patches right after the modules they
+belong to have been imported, and a check when a Celery worker starts. With both flags off nothing is left behind. Must
+never import what it waits for: Airflow itself is still being imported here.
 """
 
 from __future__ import annotations
@@ -28,9 +28,16 @@ def _supervisor(_: ModuleType) -> None:
 
 
 def _callbacks(module: ModuleType) -> None:
-    from airtight_airflow import tasks_v3
+    if _wanted(_flags.TASKS):
+        from airtight_airflow import tasks_v3
 
-    tasks_v3.refuse_callbacks(module)
+        tasks_v3.refuse_callbacks(module)
+
+
+def _manager(_: ModuleType) -> None:
+    from airtight_airflow import plugin
+
+    plugin.install_parsing()
 
 
 def _celery(_: ModuleType) -> None:
@@ -53,6 +60,7 @@ _WAITING: dict[str, Callable[[ModuleType], None]] = {
     "airflow.executors.workloads.callback": _callbacks,
     "airflow.sdk.execution_time.callback_supervisor": _callbacks,
     "celery.signals": _celery,
+    "airflow.dag_processing.manager": _manager,
 }
 
 
@@ -77,21 +85,21 @@ def _call_after(loader: Any, afterwards: Callable[[ModuleType], None]) -> None:
 
     def exec_module(module: ModuleType) -> None:
         execute(module)
-        # An error here is one of the import: better no tasks than tasks without their containers.
+        # An error here is one of the import: better no tasks and no DAGs than such without their containers.
         afterwards(module)
 
     loader.exec_module = exec_module
 
 
-def _wanted() -> bool:
+def _wanted(flag: str) -> bool:
     try:
-        return _flags.enabled(_flags.TASKS)
+        return _flags.enabled(flag)
     except _flags.FlagError:
-        # Raised here, it would break every command of Airflow; the patches raise it again where tasks are started.
+        # Raised here, it would break every command of Airflow; the patches raise it again where they are needed.
         return True
 
 
-if _wanted():
+if _wanted(_flags.TASKS) or _wanted(_flags.PARSING):
     sys.meta_path.insert(0, _Finder())
     for _name, _afterwards in _WAITING.items():
         if _name in sys.modules:

@@ -59,19 +59,32 @@ class Order:
         ).encode()
 
 
+# The exit code of a process that ended as a file whose End is lost.
+LOST = 122
+
+# The most of an explanation that is shown.
+_EXPLANATION = 16 * 1024
+
+# Files that were lost when they were parsed last.
+_lost: set[str] = set()
+
+
 @dataclass(frozen=True)
-class Ending:
+class End:
     """How a file's process ended."""
 
     code: int | None = None
     signal: int | None = None
-    # Why there was none, or nobody knows how it ended.
+    # Why there was none.
     failed: str | None = None
+    # Why it ended in the middle, with its keeper or with others' files: perhaps through no fault of its own.
+    lost: str | None = None
 
     def explain(self) -> str | None:
         """For the author of a file of which there is no result; nothing where the process ended well."""
-        if self.failed is not None:
-            return f"airtight: this file was not parsed: {self.failed}"
+        why = self.failed or self.lost
+        if why is not None:
+            return f"airtight: this file was not parsed: {why}"[:_EXPLANATION]
         if self.code == 0:
             return None
         how = f"ended with exit code {self.code}"
@@ -93,7 +106,27 @@ class Ending:
             if self.signal != signal.SIGKILL:
                 signal.signal(self.signal, signal.SIG_DFL)
             os.kill(os.getpid(), self.signal)
+        if self.lost is not None:
+            os._exit(LOST)
         os._exit(_command.AIRTIGHT_FAILED if self.code is None else self.code)
+
+
+def is_forgiven(file: str, end_is_lost: bool) -> bool:
+    """Whether `file`, which ended so, has no import error but is parsed again at its turn: once in a row."""
+    return end_is_lost and file not in _lost
+
+
+def remember(file: str, was_forgiven: bool) -> None:
+    """What came of the last parse of `file`."""
+    if was_forgiven:
+        _lost.add(file)
+    else:
+        _lost.discard(file)
+
+
+def cpu_seconds(limit: int) -> int:
+    """More than a file can use within the manager's time `limit`: only what nobody waits for any more reaches it."""
+    return (limit + 1) * (os.cpu_count() or 1)
 
 
 class Keeper:
@@ -147,16 +180,16 @@ class Parse:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 channel.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)])
 
-    def wait(self) -> Ending:
+    def wait(self) -> End:
         """Its end."""
         try:
             answer = self.control.recv(_PACKET_BYTES)
         except ConnectionResetError:
             answer = b""
         if not answer:
-            return Ending(failed="airtight's keeper of parsers ended; what it said is in the log of the DAG processor")
+            return End(lost="airtight's keeper of parsers ended; what it said is in the log of the DAG processor")
         said = json.loads(answer)
         if "failed" in said:
             hint = said.get("hint")
-            return Ending(failed=f"{said['failed']}\nHint: {hint}" if hint else said["failed"])
-        return Ending(code=said.get("code"), signal=said.get("signal"))
+            return End(failed=f"{said['failed']}\nHint: {hint}" if hint else said["failed"])
+        return End(code=said.get("code"), signal=said.get("signal"), lost=said.get("lost"))

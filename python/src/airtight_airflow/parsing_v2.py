@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import multiprocessing
 import os
 import select
 import signal
@@ -22,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from typing import IO, Any, NoReturn
 
-from airtight_airflow import _parsers
+from airtight_airflow import _parsers, _versions
 
 # Three numbers; more than this is no result.
 _MAX_RESULT = 200
@@ -54,10 +55,21 @@ def _create_contained_process(
         def import_modules(self, file_path: Any) -> None:
             """Nothing: what the host imports is of no use to the image's Python, and the host may lack it."""
 
+        def _get_multiprocessing_context(self) -> Any:
+            """Forks, whatever `[core] mp_start_method` says: the process holds the keeper's socket."""
+            return multiprocessing.get_context("fork")
+
         @staticmethod
         def _run_file_processor(result_channel: Any, parent_channel: Any, *job: Any) -> None:
             parent_channel.close()
             _run(keeper, result_channel, *job)
+
+        @property
+        def result(self) -> Any:
+            """What the manager asks for when the process has ended."""
+            result = super().result
+            _parsers.remember(self.file_path, result is None and self.exit_code == _parsers.LOST)
+            return result
 
     return ContainedDagFileProcessorProcess(file_path, pickle_dags, dag_ids, dag_directory, callback_requests)
 
@@ -85,28 +97,35 @@ def _run(
         "callback_requests": [[type(request).__name__, request.to_json()] for request in callback_requests],
     }
     log = _log_stream(file_path)
-    ending, answer = _contain(keeper, file_path, json.dumps(asked).encode(), log)
-    result, why = _numbers(answer), ending.explain()
+    end, answer = _contain(keeper, file_path, json.dumps(asked).encode(), log)
+    result, why = _numbers(answer), end.explain()
     if result is None and why is not None:
         log.write(f"{why}\n")
         log.flush()
-        _record_import_error(file_path, dag_directory, why)
-        result = (0, 1, 0)
+        if not _parsers.is_forgiven(file_path, end.lost is not None):
+            _record_import_error(file_path, dag_directory, why)
+            result = (0, 1, 0)
     if result is not None:
         result_channel.send(result)
     result_channel.close()
-    ending.end_alike()
+    end.end_alike()
 
 
-def _contain(keeper: _parsers.Keeper, file_path: str, asked: bytes, log: IO[str]) -> tuple[_parsers.Ending, bytes]:
+def _contain(keeper: _parsers.Keeper, file_path: str, asked: bytes, log: IO[str]) -> tuple[_parsers.End, bytes]:
     """How the process in the container ended, and the beginning of what it answered; its lines go to `log`."""
+    from airflow import settings
+    from airflow.configuration import conf
+
+    limit = conf.getint("core", "dag_file_processor_timeout", fallback=50)
+    major, minor = _versions.airflow_minor()
     order = _parsers.Order(
         file=file_path,
         program="parsers_v2.py",
+        arguments=[f"{major}.{minor}", settings.DAGS_FOLDER],
         # Lines come to us, and from us they go where Airflow wants them.
         variables={"AIRFLOW__LOGGING__DAG_PROCESSOR_LOG_TARGET": "stdout"},
         airflow_2=True,
-        job={"cpu_seconds": _cpu_seconds()},
+        job={"cpu_seconds": _parsers.cpu_seconds(limit)},
     )
     question = os.memfd_create("airtight-question")
     os.write(question, asked)
@@ -123,18 +142,18 @@ def _contain(keeper: _parsers.Keeper, file_path: str, asked: bytes, log: IO[str]
         poll.register(number, select.POLLIN)
         os.set_blocking(number, False)
     answer = b""
-    ending = None
-    while ending is None:
+    end = None
+    while end is None:
         # The end comes last: everything that was written before it is there to be read.
         if parse.control.fileno() in {number for number, _ in poll.poll()}:
-            ending = parse.wait()
+            end = parse.wait()
         answer += _read(answers, poll)[: _MAX_RESULT + 1 - len(answer)]
         while piece := _read(lines, poll):
             log.write(piece.decode("utf-8", "replace"))
-            if ending is None:
+            if end is None:
                 break
         log.flush()
-    return ending, answer
+    return end, answer
 
 
 def _read(pipe: int, poll: select.poll) -> bytes:
@@ -146,14 +165,6 @@ def _read(pipe: int, poll: select.poll) -> bytes:
         if not piece:
             poll.unregister(pipe)
     return piece
-
-
-def _cpu_seconds() -> int:
-    """More than a file can use until the manager's time limit: only what nobody waits for any more reaches it."""
-    from airflow.configuration import conf
-
-    limit = conf.getint("core", "dag_file_processor_timeout", fallback=50)
-    return (limit + 1) * (os.cpu_count() or 1)
 
 
 def _numbers(answer: bytes) -> tuple[int, int, int] | None:

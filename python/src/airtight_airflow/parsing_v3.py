@@ -5,12 +5,14 @@ a process in a warm container (`_parsers.py`, `inside/parsers_v3.py`) and ends a
 log lines go over the descriptors that the manager made. Nothing else of the manager changes: its time limit and SIGKILL
 of the child reach the container, since the child's end is the process's end. Where there was no container (the image is
 missing, a setting is refused), that is an import error of the file, which people look at. Must never pull an image: a
-pull would count against the file's time limit.
+pull would count against the file's time limit. Nor may the manager itself import what a file names.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import os
 import socket
 from pathlib import Path
@@ -23,16 +25,12 @@ _MARK = "_airtight"
 # The minor version from which on import errors are kept by the path within the bundle.
 _RELATIVE_SINCE = (3, 1)
 
-# Of why there was no container, this much is shown.
-_REASON_BYTES = 16 * 1024
-
 
 def install() -> None:
     """Puts the container's target into `DagFileProcessorProcess.start`. May be called any number of times."""
-    from airflow.configuration import conf
-    from airflow.dag_processing.processor import DagFileProcessorProcess
+    from airflow.dag_processing import processor
 
-    original = DagFileProcessorProcess.start
+    original = processor.DagFileProcessorProcess.start
     if hasattr(original.__func__, _MARK):
         return
 
@@ -41,7 +39,7 @@ def install() -> None:
         file, bundle = os.fspath(path), os.fspath(bundle_path)
         keeper = _parsers.keeper(lambda: _crossing.without_secrets(os.environ))
         packet = order(file, bundle, arguments.get("bundle_name")).packet()
-        # The child writes into it why there was no container.
+        # The child writes into it why there is no result.
         reason = open(os.memfd_create("airtight-reason"), "w+b", buffering=0)  # noqa: SIM115
         arguments["target"] = functools.partial(parse, keeper.socket, packet, reason)
         process = original.__func__(_processor_class(), path=path, bundle_path=bundle_path, **arguments)
@@ -49,16 +47,22 @@ def install() -> None:
         return process
 
     setattr(start, _MARK, original)
-    DagFileProcessorProcess.start = classmethod(start)
-    # The manager would import what a file names before it forks: of no use to another Python, and the host may lack it.
-    conf.set("dag_processor", "parsing_pre_import_modules", "False")
+    processor.DagFileProcessorProcess.start = classmethod(start)
+    # The manager would import what a file names before it forks, from PYTHONPATH too. The setting for that would lose
+    # to an environment variable.
+    processor._pre_import_airflow_modules = lambda file_path, log: None
 
 
 def parse(keeper: socket.socket, packet: bytes, reason: BinaryIO) -> NoReturn:
     """What the manager's child does; an error here is shown by the manager as the child's."""
-    ending = _parsers.Parse(keeper, packet, [0, 1, 2, log_descriptor()]).wait()
-    reason.write((ending.explain() or "").encode()[:_REASON_BYTES])
-    ending.end_alike()
+    end = _parsers.Parse(keeper, packet, [0, 1, 2, log_descriptor()]).wait()
+    why = end.explain()
+    if why is not None:
+        reason.write(json.dumps({"why": why, "lost": end.lost is not None}).encode())
+        # Into the log of the file: callbacks have no import errors.
+        with contextlib.suppress(OSError):
+            os.write(2, f"{why}\n".encode())
+    end.end_alike()
 
 
 @functools.cache
@@ -76,28 +80,48 @@ def _processor_class() -> type:
         def is_ready(self) -> bool:
             """Whether everything has been read; an end without a result becomes the file's import error."""
             ready = super().is_ready
-            asked_for_result = not getattr(self, "had_callbacks", False)
-            if ready and self._exit_code != 0 and self.parsing_result is None and asked_for_result:
-                self.parsing_result = DagFileParsingResult(
-                    fileloc=self.file, serialized_dags=[], import_errors={self._error_key(): self._reason()}
-                )
+            if ready and not self.reason.closed:
+                self._conclude()
             return ready
+
+        def close(self) -> None:
+            """What the manager of 3.3 does with a process that it needs no more, or has killed."""
+            super().close()
+            self._let_go()
+
+        def _conclude(self) -> None:
+            self.reason.seek(0)
+            said = json.loads(self.reason.read() or "{}")
+            self._let_go()
+            is_forgiven = _parsers.is_forgiven(self.file, said.get("lost", False))
+            _parsers.remember(self.file, is_forgiven)
+            asked_for_result = not getattr(self, "had_callbacks", False)
+            if self._exit_code != 0 and self.parsing_result is None and asked_for_result and not is_forgiven:
+                unknown = f"airtight: parsing this file ended with exit code {self._exit_code} and no result"
+                self.parsing_result = DagFileParsingResult(
+                    fileloc=self.file,
+                    serialized_dags=[],
+                    import_errors={self._error_key(): said.get("why", unknown)},
+                )
+
+        def _let_go(self) -> None:
+            # The manager's objects form cycles, which may live long.
+            self.reason.close()
+            self.stdin.close()
 
         def _error_key(self) -> str:
             # As Airflow's own parser names the file.
             absolute = _versions.airflow_minor() < _RELATIVE_SINCE
             return self.file if absolute else os.path.relpath(self.file, self.bundle_path)
 
-        def _reason(self) -> str:
-            self.reason.seek(0)
-            written = self.reason.read().decode("utf-8", "replace")
-            return written or f"airtight: parsing this file ended with exit code {self._exit_code} and no result"
-
     return ContainerProcess
 
 
 def order(file: str, bundle_path: str, bundle_name: str | None) -> _parsers.Order:
     """How `file` is parsed. Before 3.2 a parser is not told the bundle's name."""
+    from airflow.configuration import conf
+
+    limit = conf.getint("dag_processor", "dag_file_processor_timeout", fallback=50)
     variables = dict(_crossing.settings())
     labels = {}
     if bundle_name is not None:
@@ -108,17 +132,9 @@ def order(file: str, bundle_path: str, bundle_name: str | None) -> _parsers.Orde
     return _parsers.Order(
         file=file,
         program="parsers_v3.py",
-        arguments=[f"{major}.{minor}", *code],
+        arguments=[f"{major}.{minor}", bundle_path, *code],
         read_only=list(dict.fromkeys([bundle_path, *code])),
         variables=variables,
         labels=labels,
-        job={"cpu_seconds": _cpu_seconds()},
+        job={"cpu_seconds": _parsers.cpu_seconds(limit)},
     )
-
-
-def _cpu_seconds() -> int:
-    """More than a file can use until the manager's time limit: only what nobody waits for any more reaches it."""
-    from airflow.configuration import conf
-
-    limit = conf.getint("dag_processor", "dag_file_processor_timeout", fallback=50)
-    return (limit + 1) * (os.cpu_count() or 1)

@@ -39,13 +39,19 @@ def or_exit(action: Callable[[], None]) -> None:
 
 def install(component: object = None) -> None:
     """Installs the halves whose flag is on, for a `component` that starts. May be called any number of times."""
-    if _flags.enabled(_flags.PARSING):
-        if _versions.airflow_minor() >= (3, 0):
-            from airtight_airflow import parsing_v3 as parsing_half
-        else:
-            from airtight_airflow import parsing_v2 as parsing_half
-        parsing_half.install()
+    install_parsing()
     install_tasks(component)
+
+
+def install_parsing() -> None:
+    """The half of DAG parsing alone."""
+    if not _flags.enabled(_flags.PARSING):
+        return
+    if _versions.airflow_minor() >= (3, 0):
+        from airtight_airflow import parsing_v3 as parsing_half
+    else:
+        from airtight_airflow import parsing_v2 as parsing_half
+    parsing_half.install()
 
 
 def install_tasks(component: object = None) -> None:

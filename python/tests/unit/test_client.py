@@ -55,7 +55,7 @@ def keeper(**environment: str) -> _parsers.Keeper:
     return _parsers.keeper(lambda: {"PATH": os.environ["PATH"], **environment})
 
 
-def parse(descriptors: list[int] = (), **job: object) -> _parsers.Ending:
+def parse(descriptors: list[int] = (), **job: object) -> _parsers.End:
     """One file to its end."""
     order = _parsers.Order(file="/dags/a.py", program="parsers_v3.py", job=job)
     return _parsers.Parse(keeper().socket, order.packet(), descriptors).wait()
@@ -80,6 +80,7 @@ def test_an_order_names_the_program_where_it_is_in_the_container() -> None:
         ({"signal": 11}, "was killed by SIGSEGV;"),
         ({"signal": 9}, "was killed by SIGKILL, as the kernel does where a container's memory limit is reached;"),
         ({"failed": "no image", "hint": ""}, "this file was not parsed: no image"),
+        ({"lost": "the container ended"}, "this file was not parsed: the container ended"),
         ({"failed": "no image", "hint": "import it"}, "this file was not parsed: no image\nHint: import it"),
     ],
 )
@@ -96,6 +97,7 @@ def test_an_end_is_explained_to_the_author_of_a_file(answer: dict, explanation: 
         ({"signal": signal.SIGSEGV}, signal.SIGSEGV),
         ({"signal": signal.SIGTERM}, signal.SIGTERM),
         ({"failed": "no image", "hint": ""}, 121 << 8),
+        ({"lost": "the container ended"}, 122 << 8),
     ],
 )
 def test_a_process_ends_as_the_one_in_the_container_ended(answer: dict, status: int) -> None:

@@ -64,6 +64,22 @@ def test_files_share_a_container_and_see_nothing_of_each_other(one_at_a_time: Ai
     assert {name: seen[name] for name in nothing} == {name: [] for name in nothing}
 
 
+def test_nothing_of_the_dags_folder_is_executed_before_a_file_is(airflow: Airflow) -> None:
+    # The image has no package of this name, and it is asked for by a module of Airflow's that a file names.
+    (airflow.dags / "kubernetes").mkdir()
+    (airflow.dags / "kubernetes/__init__.py").write_text("")
+    (airflow.dags / "sitecustomize.py").write_text("import sys\nsys.executed = True\n")
+    airflow.environment["PYTHONPATH"] = f"{airflow.dags}:{airflow.environment['PYTHONPATH']}"
+    (airflow.dags / "early.py").write_text(
+        "import sys\nfrom airflow import DAG\nearly = ['kubernetes' in sys.modules, hasattr(sys, 'executed')]\n"
+        "try:\n    import airflow.kubernetes.pre_7_4_0_compatibility.secret\nexcept ImportError:\n    pass\n"
+        "import kubernetes\nDAG('early', description=f'{early} {sys.path[0]}', schedule=None)\n"
+    )
+    said = airflow.parse_all()
+    ((description,),) = airflow.ask("select description from dag where dag_id = 'early'") or [(said,)]
+    assert description == f"[False, False] {airflow.dags}", errors(airflow)
+
+
 def test_a_file_that_takes_too_long_is_killed_with_all_it_started_and_the_next_is_parsed(
     one_at_a_time: Airflow,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
 from airflow_2 import Airflow
 
 
@@ -29,6 +30,15 @@ def test_each_file_is_parsed_in_its_container(airflow: Airflow) -> None:
     ((name, trace),) = airflow.ask("select filename, stacktrace from import_error")
     assert name.endswith("/broken.py") and "no_such_module_anywhere" in trace
     assert "a line while it is parsed" in processor_log(airflow, "good.py")
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_manager_that_is_not_forked_parses_in_containers(airflow: Airflow, method: str) -> None:
+    airflow.environment["AIRFLOW__CORE__MP_START_METHOD"] = method
+    airflow.add_dags("good.py")
+    with airflow.component("scheduler"):
+        airflow.until(lambda: "good" in descriptions(airflow), "good.py was not parsed")
+    assert descriptions(airflow)["good"].startswith("parsed in a container as pid ")
 
 
 def test_with_the_flags_off_files_are_parsed_by_airflow_itself(plain_airflow: Airflow) -> None:

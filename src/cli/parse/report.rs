@@ -87,6 +87,11 @@ impl Row {
             End::Code(code) => format!("its process ended with exit code {code}"),
             End::Signal(signal) => format!("its process was killed by signal {signal}"),
             End::Timeout(seconds) => format!("it took longer than {seconds} s and was killed"),
+            End::Lost(reason) => {
+                let hint = String::new();
+                row.failure = Some(Failed { reason, hint });
+                return row;
+            }
             End::Failed { failed, hint } => {
                 row.failure = Some(Failed {
                     reason: failed,

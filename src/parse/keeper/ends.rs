@@ -79,7 +79,7 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
                 Place::Dying {
                     why: Killed::Late, ..
                 } => job.order.late(),
-                _ => End::failed(in_the_middle(jobs.len(), death)),
+                _ => in_the_middle(jobs.len(), death),
             };
             self.answer(*id, &end);
         }
@@ -202,15 +202,19 @@ impl<R: Reader, S: Fn(&str)> Keeper<R, S> {
     }
 }
 
-/// Which of the files did it, nobody can say.
-fn in_the_middle(jobs: usize, death: &Death) -> String {
+/// Which of several files did it, nobody can say.
+fn in_the_middle(jobs: usize, death: &Death) -> End {
     let others = match jobs {
         0 | 1 => String::new(),
         2 => " and one other".to_owned(),
         more => format!(" and {} others", more - 1),
     };
-    format!(
+    let why = format!(
         "the container that was parsing this file{others} ended: {}",
         death.why
-    )
+    );
+    match jobs {
+        0 | 1 => End::failed(why),
+        _ => End::Lost(why),
+    }
 }

@@ -38,6 +38,17 @@ def hide_programs() -> None:
     sys.path[:] = [path for path in sys.path if path != here]
 
 
+def refusal(host: str) -> str | None:
+    """Why this image's Airflow cannot parse for a DAG processor of Airflow `host`, if it cannot."""
+    image, other = image_minor(), minor_of(host)
+    if image[0] == other[0] and image <= other:
+        return None
+    return (
+        f"the image has Airflow {image[0]}.{image[1]}, the DAG processor {host}: a file is parsed by an"
+        " image of the same or an earlier minor version. Name another image for this DAG file"
+    )
+
+
 def image_minor() -> tuple[int, int]:
     """The minor version of the Airflow in the image, without importing it."""
     return minor_of(version("apache-airflow"))

@@ -17,6 +17,7 @@ from typing import Any
 
 import _ahead
 import _forks
+import _paths
 import _prepare
 
 RESULT = 3
@@ -24,6 +25,7 @@ RESULT = 3
 
 def main() -> None:
     """Serves until the keeper goes."""
+    _paths.start_again()
     channel, code_directories = int(sys.argv[1]), sys.argv[2:]
     # What DAG files see is this program's.
     del sys.argv[1:]
@@ -32,6 +34,7 @@ def main() -> None:
 
 def load(code_directories: list[str]) -> _forks.Parser:
     """Imports the image's Airflow."""
+    _paths.begin([])
     _prepare.prepare(code_directories)
 
     import airflow
@@ -44,6 +47,7 @@ def load(code_directories: list[str]) -> _forks.Parser:
 
     def run(job: dict[str, Any]) -> int:
         began = time.monotonic()
+        _paths.give_back()
         # What a file printed last is shown where its process is killed.
         sys.stdout.reconfigure(line_buffering=True)
         bag = bag_of(job["file"], job["bundle"])
@@ -68,6 +72,7 @@ def load(code_directories: list[str]) -> _forks.Parser:
             json.dump(result, file)
         return 0
 
+    _paths.loaded()
     return _forks.Parser(run, lambda job: _ahead.import_ahead(job["file"]))
 
 

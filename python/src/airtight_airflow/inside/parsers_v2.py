@@ -1,9 +1,9 @@
-"""Parses DAG files with the image's own Airflow 2, each in a fork: `parsers_v2.py SOCKET`.
+"""Parses DAG files with the image's own Airflow 2, each in a fork: `parsers_v2.py SOCKET HOST_MINOR DAGS_FOLDER`.
 
 In: on SOCKET jobs `{"file": PATH}` (`_forks.py`); on descriptor 0 of each what the DAG processor's manager asks for, as
 JSON. Out: DAGs, import errors and warnings in Airflow's database; log lines on 1 and 2; on 3 a JSON list of three
-numbers (DAGs, import errors, database queries). Must never write anything else to 3, and never share a connection to
-the database between forks.
+numbers (DAGs, import errors, database queries). Must never write anything else to 3, nor share a connection to the
+database between forks, nor work on it with a later Airflow than the host's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import _ahead
 import _forks
+import _paths
 import _prepare
 
 _RESULT = 3
@@ -39,15 +40,19 @@ class _NoChannel:
 
 def main() -> None:
     """Serves until the socket ends."""
-    channel = int(sys.argv[1])
+    _paths.start_again()
+    channel, host, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
     # What DAG files see is this program's.
     del sys.argv[1:]
-    _forks.serve(channel, load)
+    _forks.serve(channel, lambda: load(host, folder))
 
 
-def load() -> _forks.Parser:
+def load(host: str, folder: str) -> _forks.Parser:
     """Imports the image's Airflow."""
+    _paths.begin([folder])
     _prepare.hide_programs()
+    if why := _prepare.refusal(host):
+        raise _forks.Refused(why)
     config = os.environ.get("AIRFLOW_CONFIG")
     if config and os.path.exists(config) and not os.access(config, os.R_OK):
         # Airflow would go on without it, with another database and another key.
@@ -77,6 +82,7 @@ def load() -> _forks.Parser:
         let_go_of_the_database()
 
     def run(job: dict[str, Any]) -> int:
+        _paths.give_back()
         with open(0, closefd=False) as stdin:
             asked = json.load(stdin)
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -96,6 +102,7 @@ def load() -> _forks.Parser:
         return 0
 
     let_go_of_the_database()
+    _paths.loaded()
     return _forks.Parser(run, ahead)
 
 

@@ -1,9 +1,10 @@
-"""Parses DAG files with the image's own Airflow 3, each in a fork: `parsers_v3.py SOCKET HOST_MINOR [CODE_DIRECTORY…]`.
+"""Parses DAG files with the image's own Airflow 3, each in a fork.
 
-In: on SOCKET jobs `{"file": PATH}` (`_forks.py`) with descriptors 0, a socket to the DAG processor's manager on the
-host (which file, answers to requests), 1, 2, and 3 for JSON log lines. Out: the parsing result on descriptor 0. Must
-never write to it otherwise, nor answer a manager that is older than the image: it asks less than is needed and may not
-understand the result.
+`parsers_v3.py SOCKET HOST_MINOR BUNDLE [CODE_DIRECTORY…]`: the bundle is a directory of authors', the others are the
+operator's. In: on SOCKET jobs `{"file": PATH}` (`_forks.py`) with descriptors 0, a socket to the DAG processor's
+manager on the host (which file, answers to requests), 1, 2, and 3 for JSON log lines. Out: the parsing result on 0.
+Must never write to it otherwise, nor answer a manager that is older than the image: it asks less than is needed and may
+not understand the result.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import _ahead
 import _forks
+import _paths
 import _prepare
 
 # Beside what they import themselves, what the first file would load in its fork: python3 -X importtime.
@@ -41,21 +43,19 @@ _NEEDED = (
 
 def main() -> None:
     """Serves until the socket ends."""
-    channel, host, code_directories = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    _paths.start_again()
+    channel, host, bundle, code_directories = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
     # What DAG files see is this program's.
     del sys.argv[1:]
-    _forks.serve(channel, lambda: load(host, code_directories))
+    _forks.serve(channel, lambda: load(host, bundle, code_directories))
 
 
-def load(host: str, code_directories: list[str]) -> _forks.Parser:
+def load(host: str, bundle: str, code_directories: list[str]) -> _forks.Parser:
     """Imports the image's Airflow."""
+    _paths.begin([bundle])
     _prepare.prepare(code_directories)
-    image = _prepare.image_minor()
-    if image > _prepare.minor_of(host):
-        raise _forks.Refused(
-            f"the image has Airflow {image[0]}.{image[1]}, the DAG processor {host}: a file is parsed by an"
-            " image of the same or an earlier minor version. Name another image for this DAG file"
-        )
+    if why := _prepare.refusal(host):
+        raise _forks.Refused(why)
 
     from airflow.dag_processing.processor import _parse_file_entrypoint
     from airflow.sdk.execution_time.supervisor import _fork_main
@@ -66,9 +66,11 @@ def load(host: str, code_directories: list[str]) -> _forks.Parser:
             importlib.import_module(name)
 
     def run(job: dict[str, Any]) -> int:
+        _paths.give_back()
         # As the manager's own child; ends the process.
         _fork_main(socket(fileno=0), socket(fileno=1), socket(fileno=2), 3, _parse_file_entrypoint)
 
+    _paths.loaded()
     return _forks.Parser(run, lambda job: _ahead.import_ahead(job["file"]))
 
 
