@@ -73,7 +73,7 @@ def test_nothing_of_the_dags_folder_is_executed_before_a_file_is(airflow: Airflo
     (airflow.dags / "early.py").write_text(
         "import sys\nfrom airflow import DAG\nearly = ['kubernetes' in sys.modules, hasattr(sys, 'executed')]\n"
         "try:\n    import airflow.kubernetes.pre_7_4_0_compatibility.secret\nexcept ImportError:\n    pass\n"
-        "import kubernetes\nDAG('early', description=f'{early} {sys.path[0]}', schedule=None)\n"
+        "import kubernetes\ndag = DAG('early', description=f'{early} {sys.path[0]}', schedule=None)\n"
     )
     said = airflow.parse_all()
     ((description,),) = airflow.ask("select description from dag where dag_id = 'early'") or [(said,)]
