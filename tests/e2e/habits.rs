@@ -166,7 +166,7 @@ fn an_unknown_flag_or_verb_suggests_the_nearest() {
         (&["run", "-Q", SHOW], &["no flag -Q", "airtight run --help"]),
         (&["bundle", SHOW], &["--output is missing"]),
         (&["image", "import"], &["FILE is missing"]),
-        (&["image", "ls", "extra"], &["one argument too many"]),
+        (&["config", "schema", "extra"], &["one argument too many"]),
     ] {
         host.airtight(args).refused(words);
     }
