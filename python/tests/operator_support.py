@@ -6,11 +6,15 @@ imported before Airflow is: Airflow reads its settings once.
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tomllib
 
@@ -53,6 +57,27 @@ def containers() -> str:
     """The ids of all containers that containerd knows."""
     words = ["ctr", "-n", "airtight", "containers", "ls", "-q"]
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+def in_thread(
+    operator: Any, at_the_end: Callable[[], object] = lambda: None
+) -> tuple[threading.Thread, list[BaseException]]:
+    """Runs the operator elsewhere; the list gets its exception."""
+    raised: list[BaseException] = []
+    # Airflow 2's guard against calls from elsewhere than a task knows the main thread only.
+    execute = inspect.unwrap(type(operator).execute)
+
+    def run() -> None:
+        try:
+            execute(operator, {})
+        except BaseException as why:
+            raised.append(why)
+        finally:
+            at_the_end()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, raised
 
 
 class Log:

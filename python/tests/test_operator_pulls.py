@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import inspect
 import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
-from operator_support import PATHS, Log, airtight
+from operator_support import PATHS, Log, airtight, in_thread
 from registry_support import PASSWORD, USER, Line, registry
 
 from airtight_airflow._airflow import AirflowException
@@ -81,22 +79,6 @@ def task(image, command="echo hello", **parameters):
 def here(image):
     """Its id on this host, if it is here."""
     return airtight("image", "ls", "-q", image)
-
-
-def in_thread(operator):
-    raised: list[BaseException] = []
-    # Airflow 2's guard against calls from elsewhere than a task knows the main thread only.
-    execute = inspect.unwrap(AirtightOperator.execute)
-
-    def run():
-        try:
-            execute(operator, {})
-        except BaseException as why:
-            raised.append(why)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, raised
 
 
 def test_a_missing_image_is_pulled_with_the_credentials_of_a_connection(pushed, log):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import pickle
 import signal
@@ -14,6 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
+import operator_support
 import pytest
 from operator_support import PATHS, Log, airtight, containers
 
@@ -59,22 +59,8 @@ def at(path: Path, target: str):
 
 
 def in_thread(operator, fifo):
-    """Runs the operator elsewhere; the list gets its exception. At the end, nobody waits at the FIFO any more."""
-    raised: list[BaseException] = []
-    # Airflow 2's guard against calls from elsewhere than a task knows the main thread only.
-    execute = inspect.unwrap(AirtightOperator.execute)
-
-    def run():
-        try:
-            execute(operator, {})
-        except BaseException as why:
-            raised.append(why)
-        finally:
-            os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, raised
+    """Runs the operator elsewhere; at the end, nobody waits at the FIFO any more."""
+    return operator_support.in_thread(operator, lambda: os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK)))
 
 
 def test_the_last_line_is_the_xcom():

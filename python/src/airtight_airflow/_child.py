@@ -48,10 +48,7 @@ class Children:
         show: Callable[[str], None],
     ) -> int:
         """Runs a command, hands over its lines of output while they come, and returns its exit status."""
-        try:
-            child = self._child = _Child(argv, environment, descriptors)
-        except (OSError, ValueError) as why:
-            raise CommandError(f"airtight cannot be started: {why}") from None
+        child = self._child = _Child(argv, environment, descriptors)
         try:
             # A signal handler may have asked for it before the child was known.
             if self.stopped:
@@ -79,18 +76,7 @@ def ask(
     seconds: float = _ANSWER_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """The answer of a command that is soon done, and has at most so many bytes."""
-    try:
-        process = subprocess.Popen(
-            argv,
-            env=dict(environment),
-            pass_fds=descriptors,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-    except (OSError, ValueError) as why:
-        raise CommandError(f"airtight cannot be started: {why}") from None
-    with process:
+    with _start(argv, environment, descriptors, stderr=subprocess.PIPE) as process:
         try:
             answer, complaint = _read(process, most, time.monotonic() + seconds)
         except TimeoutError:
@@ -145,17 +131,8 @@ class _Child:
     """A running airtight."""
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]) -> None:
-        parent = os.getpid()
         # stdout and stderr are one pipe, which a payload itself writes to: that keeps the order of its lines.
-        self._process = subprocess.Popen(
-            argv,
-            env=dict(environment),
-            pass_fds=descriptors,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            preexec_fn=lambda: _die_with(parent),
-        )
+        self._process = _start(argv, environment, descriptors, stderr=subprocess.STDOUT)
 
     def lines(self) -> Iterator[str]:
         """Its output until the end, line by line."""
@@ -178,6 +155,25 @@ class _Child:
             # A payload that still writes learns by EPIPE that nobody reads.
             self._process.stdout.close()
         end(self._process)
+
+
+def _start(
+    argv: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int], stderr: int
+) -> subprocess.Popen[bytes]:
+    """A process that the kernel kills when this one dies."""
+    parent = os.getpid()
+    try:
+        return subprocess.Popen(
+            argv,
+            env=dict(environment),
+            pass_fds=descriptors,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            preexec_fn=lambda: _die_with(parent),
+        )
+    except (OSError, ValueError) as why:
+        raise CommandError(f"airtight cannot be started: {why}") from None
 
 
 def _die_with(parent: int) -> None:

@@ -8,19 +8,10 @@ from airflow_2 import Airflow
 
 @pytest.fixture
 def celery(airflow: Airflow) -> Airflow:
-    """An Airflow whose Celery needs no server: messages and results are files."""
-    queue = airflow.home / "queue"
-    queue.mkdir()
-    airflow.environment |= {
-        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-        # With SQLite, Airflow has no Celery; no two processes of these tests use it at once.
-        "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
-        "AIRFLOW__CELERY__BROKER_URL": "filesystem://",
-        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+sqlite:///{airflow.home}/results.db",
-        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__DATA_FOLDER_IN": str(queue),
-        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__DATA_FOLDER_OUT": str(queue),
-        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__CONTROL_FOLDER": f"{queue}/control",
-    }
+    """An Airflow with CeleryExecutor."""
+    airflow.use_celery_of_files()
+    # With SQLite, Airflow has no Celery; no two processes of these tests use it at once.
+    airflow.environment["_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK"] = "1"
     return airflow
 
 

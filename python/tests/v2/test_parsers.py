@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -40,12 +39,6 @@ def add(airflow: Airflow, name: str, copy: str) -> None:
     (airflow.home / "dags" / copy).write_text(text.replace("airflow.sdk", "airflow"))
 
 
-def looked(airflow: Airflow) -> dict[str, dict]:
-    """What files made from looks.py have said."""
-    rows = airflow.ask("select dag_id, description from dag where description like '{%'")
-    return {name: json.loads(text) for name, text in rows}
-
-
 def errors(airflow: Airflow) -> dict[str, str]:
     """Import errors by the names of the files."""
     rows = airflow.ask("select filename, stacktrace from import_error")
@@ -56,7 +49,7 @@ def test_files_share_a_container_and_see_nothing_of_each_other(one_at_a_time: Ai
     add(one_at_a_time, "looks.py", "one.py")
     add(one_at_a_time, "looks.py", "two.py")
     said = one_at_a_time.parse_all()
-    found = looked(one_at_a_time)
+    found = one_at_a_time.looked()
     assert found.keys() == {"one", "two"}, said
     assert found["one"] == found["two"]
     seen = found["one"]["seen"]
@@ -87,7 +80,7 @@ def test_a_file_that_takes_too_long_is_killed_with_all_it_started_and_the_next_i
     add(one_at_a_time, "hangs.py", "b.py")
     add(one_at_a_time, "looks.py", "c.py")
     said = one_at_a_time.parse_all(limit=20)
-    found = looked(one_at_a_time)
+    found = one_at_a_time.looked()
     assert found.keys() == {"a", "c"}, said
     assert found["a"] == found["c"]
     assert found["c"]["seen"]["processes"] == []
@@ -102,7 +95,7 @@ def test_a_file_that_eats_memory_is_an_import_error_of_that_file_alone(one_at_a_
     said = one_at_a_time.parse_all()
     assert errors(one_at_a_time).keys() == {"b.py"}, said
     assert "killed by SIGKILL, as the kernel does where a container's memory limit" in errors(one_at_a_time)["b.py"]
-    found = looked(one_at_a_time)
+    found = one_at_a_time.looked()
     assert found["a"] == found["c"]
 
 

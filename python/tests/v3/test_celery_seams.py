@@ -28,18 +28,9 @@ call()
 
 @pytest.fixture
 def celery(airflow: Airflow) -> Airflow:
-    """An Airflow whose Celery needs no server: messages and results are files."""
-    queue = airflow.home / "queue"
-    queue.mkdir()
-    airflow.environment |= {
-        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-        "AIRFLOW__CORE__SCHEDULER_DAG_PARSING_RUNTIME": "",
-        "AIRFLOW__CELERY__BROKER_URL": "filesystem://",
-        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+sqlite:///{airflow.home}/results.db",
-        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__DATA_FOLDER_IN": str(queue),
-        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__DATA_FOLDER_OUT": str(queue),
-        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__CONTROL_FOLDER": f"{queue}/control",
-    }
+    """An Airflow with CeleryExecutor, which parses its DAG files itself."""
+    airflow.use_celery_of_files()
+    airflow.environment["AIRFLOW__CORE__SCHEDULER_DAG_PARSING_RUNTIME"] = ""
     return airflow
 
 

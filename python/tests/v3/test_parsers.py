@@ -8,15 +8,14 @@ import os
 import signal
 import subprocess
 import tarfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from airflow_3 import Airflow
-from airflow_home import DEADLINE_SECONDS
+from airflow_home import DEADLINE_SECONDS, until
 
 CALL = """
 from airflow.callbacks.callback_requests import DagCallbackRequest
@@ -53,23 +52,9 @@ def add(airflow: Airflow, name: str, copy: str) -> None:
     (airflow.dags / copy).write_text((Path(__file__).parent / "dags" / name).read_text())
 
 
-def looked(airflow: Airflow) -> dict[str, dict]:
-    """What files made from looks.py have said."""
-    rows = airflow.ask("select dag_id, description from dag where description like '{%'")
-    return {name: json.loads(text) for name, text in rows}
-
-
 def errors(airflow: Airflow) -> dict[str, str]:
     """Import errors by file."""
     return dict(airflow.ask("select filename, stacktrace from import_error"))
-
-
-def until(airflow: Airflow, what: Callable[[], bool]) -> None:
-    """Waits until something is so."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not what():
-        assert time.monotonic() < deadline, airflow.logs()
-        time.sleep(0.2)
 
 
 def ours(airflow: Airflow, *words: str) -> list[int]:
@@ -86,14 +71,14 @@ def ours(airflow: Airflow, *words: str) -> list[int]:
 
 def container_of(airflow: Airflow, name: str) -> str | None:
     """The host name of the container that parsed a file last."""
-    return looked(airflow).get(name, {}).get("container")
+    return airflow.looked().get(name, {}).get("container")
 
 
 def test_files_share_a_container_and_see_nothing_of_each_other(one_at_a_time: Airflow) -> None:
     add(one_at_a_time, "looks.py", "one.py")
     add(one_at_a_time, "looks.py", "two.py")
     one_at_a_time.parse_all()
-    found = looked(one_at_a_time)
+    found = one_at_a_time.looked()
     assert found["one"] == found["two"]
     seen = found["one"]["seen"]
     nothing = ("modules", "environment", "path", "arguments", "processes")
@@ -106,7 +91,7 @@ def test_a_cold_file_is_parsed_in_a_container_of_its_own(one_at_a_time: Airflow)
     add(one_at_a_time, "looks.py", "two.py")
     one_at_a_time.environment["AIRFLOW__DOCKER_RUNTIME__COLD_PARSING"] = "true"
     one_at_a_time.parse_all()
-    found = looked(one_at_a_time)
+    found = one_at_a_time.looked()
     assert found["one"]["seen"] == found["two"]["seen"]
     assert found["one"]["container"] != found["two"]["container"]
 
@@ -120,7 +105,7 @@ def test_a_file_that_takes_too_long_is_killed_with_all_it_started_and_the_next_i
     add(one_at_a_time, "hangs.py", "b.py")
     add(one_at_a_time, "looks.py", "c.py")
     one_at_a_time.parse_all()
-    found = looked(one_at_a_time)
+    found = one_at_a_time.looked()
     assert found["a"] == found["c"]
     assert found["c"]["seen"]["processes"] == []
 
@@ -134,28 +119,28 @@ def test_a_file_that_eats_memory_is_an_import_error_of_that_file_alone(one_at_a_
     one_at_a_time.parse_all()
     assert set(errors(one_at_a_time)) == {"b.py"}
     assert "killed by SIGKILL, as the kernel does where a container's memory limit" in errors(one_at_a_time)["b.py"]
-    found = looked(one_at_a_time)
+    found = one_at_a_time.looked()
     assert found["a"] == found["c"]
 
 
 def test_settings_that_change_count_for_the_next_parse(airflow: Airflow) -> None:
     airflow.add_dags("looks.py")
     with processor(airflow):
-        until(airflow, lambda: container_of(airflow, "looks") is not None)
+        until(lambda: container_of(airflow, "looks") is not None, airflow.logs)
         (airflow.dags / "looks.py.metadata.yaml").write_text("docker_runtime:\n  hostname: another\n")
-        until(airflow, lambda: container_of(airflow, "looks") == "another")
+        until(lambda: container_of(airflow, "looks") == "another", airflow.logs)
 
 
 def test_another_image_under_the_same_name_counts_for_the_next_parse(airflow: Airflow, tmp_path: Path) -> None:
     airflow.add_dags("looks.py")
     other = with_label(Path(os.environ["AIRTIGHT_TEST_AIRFLOW_IMAGE"]), tmp_path / "other.tar")
     with processor(airflow):
-        until(airflow, lambda: container_of(airflow, "looks") is not None)
+        until(lambda: container_of(airflow, "looks") is not None, airflow.logs)
         first = container_of(airflow, "looks")
         subprocess.run(["airtight", "image", "import", other], check=True, stdout=subprocess.DEVNULL)
-        until(airflow, lambda: container_of(airflow, "looks") != first)
+        until(lambda: container_of(airflow, "looks") != first, airflow.logs)
         # The old one has nothing left to do.
-        until(airflow, lambda: len(ours(airflow, "--as-payload")) == 1)
+        until(lambda: len(ours(airflow, "--as-payload")) == 1, airflow.logs)
 
 
 def with_label(archive: Path, other: Path) -> Path:
@@ -192,12 +177,12 @@ def with_label(archive: Path, other: Path) -> Path:
 def test_a_keeper_that_dies_is_replaced(airflow: Airflow) -> None:
     airflow.add_dags("looks.py")
     with processor(airflow):
-        until(airflow, lambda: container_of(airflow, "looks") is not None)
+        until(lambda: container_of(airflow, "looks") is not None, airflow.logs)
         first = container_of(airflow, "looks")
         (keeper,) = ours(airflow, "parse", "--serve")
         os.kill(keeper, signal.SIGKILL)
-        until(airflow, lambda: container_of(airflow, "looks") != first)
-        until(airflow, lambda: not errors(airflow))
+        until(lambda: container_of(airflow, "looks") != first, airflow.logs)
+        until(lambda: not errors(airflow), airflow.logs)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -205,19 +190,19 @@ def test_nothing_runs_any_more_when_the_dag_processor_is_gone(airflow: Airflow, 
     add(airflow, "looks.py", "a.py")
     add(airflow, "hangs.py", "b.py")
     with processor(airflow) as process:
-        until(airflow, lambda: container_of(airflow, "a") is not None)
+        until(lambda: container_of(airflow, "a") is not None, airflow.logs)
         assert ours(airflow, "parsers_v3.py")
         process.send_signal(number)
         process.wait(DEADLINE_SECONDS)
-        until(airflow, lambda: not ours(airflow))
+        until(lambda: not ours(airflow), airflow.logs)
 
 
 def test_callbacks_of_a_dag_are_called_in_its_container(airflow: Airflow) -> None:
     airflow.add_dags("calls.py")
     with processor(airflow):
-        until(airflow, lambda: airflow.ask("select dag_id from dag") == [("calls",)])
+        until(lambda: airflow.ask("select dag_id from dag") == [("calls",)], airflow.logs)
         airflow.python(CALL)
-        until(airflow, lambda: airflow.ask("select key from variable") == [("called",)])
+        until(lambda: airflow.ask("select key from variable") == [("called",)], airflow.logs)
     assert "in a container for calls" in airflow.run("variables", "get", "called")
 
 
@@ -228,5 +213,5 @@ def test_what_a_container_says_is_in_the_log_of_the_dag_processor(airflow: Airfl
         "import os\nif os.path.isdir('/opt/airtight_airflow'):\n    os.write(2, b'said inside\\n')\n"
     )
     with processor(airflow):
-        until(airflow, lambda: container_of(airflow, "looks") is not None)
+        until(lambda: container_of(airflow, "looks") is not None, airflow.logs)
     assert "said inside" in (airflow.home / "dag-processor.log").read_text()

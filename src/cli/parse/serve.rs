@@ -11,7 +11,7 @@ use crate::cli::run::{self, as_payload};
 use crate::cli::settings::{self, Read};
 use crate::cli::{out, usage};
 use crate::config::Answers;
-use crate::containerd;
+use crate::containerd::{self, Client};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::image::{self, digest::Digest};
 use crate::leash::inherited;
@@ -60,6 +60,8 @@ struct SettingsReader {
     globals: Arc<Globals>,
     words: Arc<Vec<String>>,
     answers: Answers,
+    /// One connection for all files, by containerd's address: only an operator names it.
+    clients: Arc<Mutex<HashMap<String, Client>>>,
     unpacking: Turns,
 }
 
@@ -70,8 +72,21 @@ impl SettingsReader {
             words: Arc::new(globals.words()?),
             globals: Arc::new(globals.clone()),
             answers: Answers::remembered(),
+            clients: Arc::default(),
             unpacking: Turns::default(),
         })
+    }
+
+    /// A client of the containerd at `address`.
+    fn client(&self, address: &str) -> Result<Client> {
+        // Nothing in here panics.
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(address) {
+            return Ok(client.clone());
+        }
+        let (client, _) = self.globals.connect_to(address.to_owned())?;
+        clients.insert(address.to_owned(), client.clone());
+        Ok(client)
     }
 
     /// As the `airtight run` with these words will read them.
@@ -110,15 +125,15 @@ impl Reader for SettingsReader {
             .await
             .or_fail(Kind::Host, || "cannot read the settings")??;
         let settings = &read.settings;
-        let (client, connection) = self.globals.connect_to(read.address)?;
-        containerd::reach(&connection.address).await?;
+        let client = self.client(&read.address)?;
+        containerd::reach(&read.address).await?;
         let image = image::find(&client, &settings.image).await;
         let image = image.map_err(|failure| match failure.kind() {
             Kind::Image => failure.hint("parsing never pulls: airtight image pull --for-dags DIR"),
             _ => failure,
         })?;
         let digest = image.manifest.digest;
-        let key = recipe::key(settings, &sources, &digest, &connection.address);
+        let key = recipe::key(settings, &sources, &digest, &read.address);
         // It may take minutes, which are not the container's; one file's turn does it for all.
         let turn = self.unpacking.of((digest, settings.snapshotter.clone()));
         let turn = turn.lock().await;
