@@ -62,6 +62,9 @@ class Order:
 # The exit code of a process that ended as a file whose End is lost.
 LOST = 122
 
+# A keeper that lives takes a file at once: it never waits for one.
+_TAKEN_SECONDS = 1
+
 # The most of an explanation that is shown.
 _EXPLANATION = 16 * 1024
 
@@ -98,6 +101,14 @@ class End:
             " the DAG processor's log of this file may say more"
         )
 
+    def exit_code(self) -> int:
+        """As Python's subprocess module has it."""
+        if self.signal is not None:
+            return -self.signal
+        if self.lost is not None:
+            return LOST
+        return _command.AIRTIGHT_FAILED if self.code is None else self.code
+
     def end_alike(self) -> NoReturn:
         """Ends this process, a fork of Airflow's, in the same way."""
         if self.signal is not None:
@@ -106,9 +117,7 @@ class End:
             if self.signal != signal.SIGKILL:
                 signal.signal(self.signal, signal.SIG_DFL)
             os.kill(os.getpid(), self.signal)
-        if self.lost is not None:
-            os._exit(LOST)
-        os._exit(_command.AIRTIGHT_FAILED if self.code is None else self.code)
+        os._exit(self.exit_code())
 
 
 def is_forgiven(file: str, end_is_lost: bool) -> bool:
@@ -134,6 +143,7 @@ class Keeper:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(_TAKEN_SECONDS)
         with theirs:
             # What it and its containers have to say goes where this process says it.
             self._process = subprocess.Popen(
@@ -143,6 +153,11 @@ class Keeper:
                 stdout=2,
                 pass_fds=[theirs.fileno()],
             )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def lives(self) -> bool:
         """Whether it can be asked."""
@@ -171,14 +186,21 @@ def keeper(environment: Callable[[], Mapping[str, str]]) -> Keeper:
 class Parse:
     """A file that is being parsed."""
 
-    def __init__(self, channel: socket.socket, packet: bytes, descriptors: Sequence[int]) -> None:
-        """Gives `packet` to the keeper at the other end of `channel`; descriptor k becomes the file's descriptor k."""
+    def __init__(self, keeper: Keeper, packet: bytes, descriptors: Sequence[int]) -> None:
+        """Gives `packet` to `keeper`; descriptor k becomes the file's descriptor k."""
+        self.keeper = keeper
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             numbers = array.array("i", [theirs.fileno(), *descriptors])
-            # Where the keeper is dead, nobody answers, as when it dies later.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                channel.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)])
+            # Where the keeper is dead or does not take it, nobody answers, as when it dies later.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
+                keeper.socket.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)])
+
+    def give_up(self) -> None:
+        """Has the keeper kill the file's process, whose end is of no more interest."""
+        # It may have been told already.
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_RDWR)
 
     def wait(self) -> End:
         """Its end."""
@@ -187,7 +209,8 @@ class Parse:
         except ConnectionResetError:
             answer = b""
         if not answer:
-            return End(lost="airtight's keeper of parsers ended; what it said is in the log of the DAG processor")
+            why = "ended or takes no more files; what it said is in the log of the DAG processor"
+            return End(lost=f"airtight's keeper of parsers (process {self.keeper.pid}) {why}")
         said = json.loads(answer)
         if "failed" in said:
             hint = said.get("hint")

@@ -133,7 +133,7 @@ def _contain(keeper: _parsers.Keeper, file_path: str, asked: bytes, log: IO[str]
     lines, line_writer = os.pipe()
     answers, answer_writer = os.pipe()
     descriptors = [question, line_writer, line_writer, answer_writer]
-    parse = _parsers.Parse(keeper.socket, order.packet(), descriptors)
+    parse = _parsers.Parse(keeper, order.packet(), descriptors)
     for number in {*descriptors}:
         os.close(number)
     poll = select.poll()

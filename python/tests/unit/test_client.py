@@ -58,7 +58,7 @@ def keeper(**environment: str) -> _parsers.Keeper:
 def parse(descriptors: list[int] = (), **job: object) -> _parsers.End:
     """One file to its end."""
     order = _parsers.Order(file="/dags/a.py", program="parsers_v3.py", job=job)
-    return _parsers.Parse(keeper().socket, order.packet(), descriptors).wait()
+    return _parsers.Parse(keeper(), order.packet(), descriptors).wait()
 
 
 def test_an_order_names_the_program_where_it_is_in_the_container() -> None:
@@ -125,7 +125,7 @@ def test_one_keeper_serves_until_it_dies_and_then_another_does() -> None:
     first = keeper()
     assert keeper() is first
     ending = parse(die=True)
-    assert "keeper of parsers ended" in ending.explain()
+    assert "keeper of parsers" in ending.explain()
     first._process.wait()
     assert parse(answer={"code": 0}).code == 0
     assert keeper() is not first
@@ -136,4 +136,16 @@ def test_a_file_whose_keeper_is_dead_already_is_told_so() -> None:
     dead._process.kill()
     dead._process.wait()
     order = _parsers.Order(file="/dags/a.py", program="parsers_v3.py")
-    assert "keeper of parsers ended" in _parsers.Parse(dead.socket, order.packet(), []).wait().explain()
+    assert "keeper of parsers" in _parsers.Parse(dead, order.packet(), []).wait().explain()
+
+
+def test_nobody_waits_long_for_a_keeper_that_takes_nothing() -> None:
+    stuck = keeper()
+    os.kill(stuck.pid, signal.SIGSTOP)
+    try:
+        order = _parsers.Order(file="/dags/a.py", program="parsers_v3.py", variables={"A": "x" * 100_000})
+        # Until no more of them are buffered.
+        *_, last = (_parsers.Parse(stuck, order.packet(), []) for _ in range(10))
+        assert "takes no more files" in last.wait().explain()
+    finally:
+        stuck._process.kill()

@@ -6,6 +6,8 @@ Airflow's own classes are stand-ins here; tests/v2 and tests/v3 have the real on
 from __future__ import annotations
 
 import os
+import selectors
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from airtight_airflow import _parsers, parsing_v2, parsing_v3
+from airtight_airflow import _container_process, _parsers, parsing_v2, parsing_v3
 
 FILE = "/dags/a.py"
 LOST = _parsers.End(lost="the container ended")
@@ -26,20 +28,40 @@ class Ended(BaseException):
     """The process would be gone now."""
 
 
-class Process3:
-    """Airflow 3's `DagFileProcessorProcess` of a file that has ended."""
+class Watched:
+    """Airflow 3's `WatchedSubprocess`."""
+
+    __slots__ = ("__dict__",)
+
+    def __init__(self, **given: Any) -> None:
+        vars(self).update(given)
+        self._process = given["process"]
+        self._exit_code: int | None = None
+
+    def _register_pipe_readers(self, *sockets: socket.socket) -> None:
+        self.sockets = sockets
+
+
+class Process3(Watched):
+    """Airflow 3's `DagFileProcessorProcess` of a file."""
 
     parsing_result: Any = None
     had_callbacks = False
-    is_ready = True
-    _exit_code = 1
-    closed = False
 
     @classmethod
-    def start(cls, **given: Any) -> Process3:
-        process = cls()
-        process.stdin = socket.socket()
-        return process
+    def start(cls, **given: Any) -> Any:
+        return super().start(**given)
+
+    def _on_child_started(self) -> None:
+        raise BrokenPipeError
+
+    @property
+    def is_ready(self) -> bool:
+        try:
+            self._exit_code = self._process.wait(timeout=0)
+        except self._process.TimeoutExpired:
+            return False
+        return True
 
     def close(self) -> None:
         self.closed = True
@@ -65,71 +87,141 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     processor._pre_import_airflow_modules = lambda file_path, log: pytest.fail("the host imports")
     package = ModuleType("airflow.dag_processing")
     package.processor = processor
+    supervisor = ModuleType("airflow.sdk.execution_time.supervisor")
+    supervisor.WatchedSubprocess = Watched
     root = ModuleType("airflow")
     root.__version__ = "3.3.2"
-    for module in (root, package, processor):
+    for module in (root, package, processor, supervisor):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(_parsers, "_lost", set())
-    parsing_v3._processor_class.cache_clear()
+    _container_process.type_.cache_clear()
     yield processor
-    parsing_v3._processor_class.cache_clear()
+    _container_process.type_.cache_clear()
 
 
-def process_3(end: _parsers.End, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The manager's side of a file in Airflow 3 whose child has ended so."""
+class Parse:
+    """A file that is being parsed, of which the manager will hear."""
 
-    def ended(self: _parsers.End) -> None:
-        raise Ended
+    def __init__(self, end: _parsers.End) -> None:
+        self.keeper = SimpleNamespace(pid=7)
+        self.end = end
+        self.control, self.theirs = socket.socketpair()
+        self.descriptors: list[int] = []
+        self.given_up = False
 
-    process = parsing_v3._processor_class().start()
+    def __call__(self, descriptors: list[int]) -> Parse:
+        self.descriptors = [os.dup(number) for number in descriptors]
+        return self
+
+    def wait(self) -> _parsers.End:
+        return self.end
+
+    def give_up(self) -> None:
+        self.given_up = True
+        self.theirs.close()
+
+
+class Log:
+    """A logger of structlog's."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def error(self, text: str) -> None:
+        self.errors.append(text)
+
+
+def started_3(parse: Parse) -> Any:
+    """The manager's side of a file in Airflow 3 that is being parsed."""
+    process = _container_process.type_().start(target=parse, logger=Log(), selector=selectors.DefaultSelector())
     process.file, process.bundle_path = FILE, "/dags"
-    process.reason = open(os.memfd_create("reason"), "w+b", buffering=0)  # noqa: SIM115
-    monkeypatch.setattr(_parsers, "Parse", lambda *_: SimpleNamespace(wait=lambda: end))
-    monkeypatch.setattr(_parsers.End, "end_alike", ended)
-    monkeypatch.setattr(parsing_v3, "log_descriptor", lambda: 3)
-    with pytest.raises(Ended):
-        parsing_v3.parse(None, b"", process.reason)
+    # There is nobody to read it.
+    process._on_child_started()
     return process
 
 
-def errors_3(end: _parsers.End, monkeypatch: pytest.MonkeyPatch) -> dict[str, str] | None:
+def turn(process: Any) -> None:
+    """The manager's loop hears of what there is."""
+    for key, _ in process.selector.select(timeout=10):
+        handler, on_close = key.data
+        assert not handler(key.fileobj)
+        on_close(key.fileobj)
+
+
+def process_3(end: _parsers.End) -> Any:
+    """The manager's side of a file that has ended so."""
+    parse = Parse(end)
+    process = started_3(parse)
+    assert not process.is_ready
+    parse.theirs.close()
+    turn(process)
+    return process
+
+
+def errors_3(end: _parsers.End) -> dict[str, str] | None:
     """Import errors of a file that ended so; nothing where there is no result at all."""
-    process = process_3(end, monkeypatch)
+    process = process_3(end)
     # Asked for it twice, it says the same.
     assert process.is_ready and process.is_ready
     return process.parsing_result and process.parsing_result.import_errors
 
 
-def test_a_file_that_is_lost_is_forgiven_once_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_lost_is_forgiven_once_in_a_row() -> None:
     why = {"a.py": "airtight: this file was not parsed: the container ended"}
-    assert errors_3(LOST, monkeypatch) is None
-    assert errors_3(LOST, monkeypatch) == why
-    assert errors_3(LOST, monkeypatch) is None
-    assert errors_3(_parsers.End(code=0), monkeypatch) is not None
-    assert errors_3(LOST, monkeypatch) is None
+    assert errors_3(LOST) is None
+    assert errors_3(LOST) == why
+    assert errors_3(LOST) is None
+    assert errors_3(_parsers.End(code=1)) is not None
+    assert errors_3(LOST) is None
 
 
-def test_a_file_that_has_failed_has_an_import_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert errors_3(FAILED, monkeypatch) == {"a.py": "airtight: this file was not parsed: no image"}
+def test_a_file_that_has_failed_has_an_import_error_at_once() -> None:
+    assert errors_3(FAILED) == {"a.py": "airtight: this file was not parsed: no image"}
     # Whatever code it ends with.
-    assert "exit code 122" in str(errors_3(_parsers.End(code=_parsers.LOST), monkeypatch))
+    assert "exit code 122" in str(errors_3(_parsers.End(code=_parsers.LOST)))
+    assert "killed by SIGSEGV" in str(errors_3(_parsers.End(signal=11)))
+    # Then what is missing is Airflow's to miss.
+    assert errors_3(_parsers.End(code=0)) is None
 
 
-def test_why_callbacks_were_not_called_is_in_the_log_of_the_file(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_why_callbacks_were_not_called_is_in_the_log_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Process3, "had_callbacks", True)
-    assert errors_3(FAILED, monkeypatch) is None
-    assert capfd.readouterr().err == "airtight: this file was not parsed: no image\n"
+    process = process_3(FAILED)
+    assert process.is_ready and process.parsing_result is None
+    assert process.process_log.errors == ["airtight: this file was not parsed: no image"]
 
 
-def test_a_process_that_is_done_holds_no_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
-    process = process_3(FAILED, monkeypatch)
-    assert process.is_ready
-    assert process.reason.closed and process.stdin.fileno() == -1
-    killed = process_3(FAILED, monkeypatch)
-    killed.close()
-    assert killed.closed and killed.reason.closed and killed.stdin.fileno() == -1
+def test_the_end_of_a_process_is_as_airflow_knows_it() -> None:
+    code = process_3(_parsers.End(signal=9))._process.wait(timeout=0)
+    assert (code, code.name) == (-9, "SIGKILL")
+    assert process_3(_parsers.End(code=3))._process.wait(timeout=0) == 3
+    assert process_3(LOST)._process.wait(timeout=0) == _parsers.LOST
+
+
+def test_a_process_that_the_manager_kills_is_dead_at_once() -> None:
+    parse = Parse(_parsers.End(code=0))
+    process = started_3(parse)
+    process._process.send_signal(signal.SIGTERM)
+    assert parse.given_up and process.is_ready and process._exit_code == -signal.SIGTERM
+    # What is said later changes nothing.
+    turn(process)
+    assert process._process.wait(timeout=0) == -signal.SIGTERM and not process.selector.get_map()
+
+
+def test_the_manager_keeps_no_descriptors_but_its_own() -> None:
+    parse = Parse(FAILED)
+    process = started_3(parse)
+    requests, stdout, stderr, logs = parse.descriptors
+    for number in parse.descriptors:
+        os.write(number, b"%d" % number)
+    read = [each.recv(10) for each in process.sockets]
+    assert read == [b"%d" % number for number in (stdout, stderr, requests, logs)]
+    for number in parse.descriptors:
+        os.close(number)
+    # The program's ends were the last.
+    assert [each.recv(10) for each in process.sockets] == [b""] * 4
+    process.close()
+    assert process.closed and process.stdin.fileno() == -1
 
 
 def test_the_manager_imports_nothing_that_a_file_names(airflow: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,151 @@
+"""Airflow 3's side of a DAG file that is parsed in a container: what the manager has instead of a child of its own.
+
+In: a function that gives descriptors to a process in a container (`_parsers.Parse`). Out: a `DagFileProcessorProcess`
+whose process that is; the manager's time limit and its SIGKILL end it, and so does the manager's death. Where there was
+no container (the image is missing, a setting is refused), that is an import error of the file, which people look at.
+The manager never forks for a file: the copy of its memory would cost more than all the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import functools
+import inspect
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from airtight_airflow import _parsers, _versions
+
+# The minor version from which on import errors are kept by the path within the bundle.
+_RELATIVE_SINCE = (3, 1)
+
+# Death by a signal as psutil has it: Airflow explains the names that it finds in an exit code.
+_Killed = enum.IntEnum("_Killed", {each.name: -each.value for each in signal.Signals})
+
+# Gives descriptors to a new process, of which they become 0, 1, 2, …
+Starter = Callable[[Sequence[int]], _parsers.Parse]
+
+
+@functools.cache
+def type_() -> type:
+    """The class; Airflow is imported no sooner."""
+    import psutil
+    from airflow.dag_processing.processor import DagFileParsingResult, DagFileProcessorProcess
+    from airflow.sdk.execution_time.supervisor import WatchedSubprocess
+
+    class Tracker:
+        """What a supervisor asks of a process: the `ProcessTracker` of 3.3, a `psutil.Process` before."""
+
+        ProcessNotFound = psutil.NoSuchProcess
+        TimeoutExpired = psutil.TimeoutExpired
+
+        def __init__(self, parse: _parsers.Parse) -> None:
+            self.parse = parse
+            self.end: _parsers.End | None = None
+
+        @property
+        def pid(self) -> int:
+            return self.parse.keeper.pid
+
+        def send_signal(self, number: signal.Signals) -> None:
+            """Any signal ends it at once; the keeper kills what is left."""
+            if self.end is None:
+                self.end = _parsers.End(signal=number)
+                self.parse.give_up()
+
+        def wait(self, timeout: float | None) -> int:
+            """Never waits: the end is heard of in the manager's loop."""
+            if self.end is None:
+                raise psutil.TimeoutExpired(timeout, self.pid)
+            code = self.end.exit_code()
+            return next((killed for killed in _Killed if killed == code), code)
+
+        def hear(self, _control: socket.socket) -> bool:
+            """The handler of the socket on which the end is told; whether there is more to come."""
+            said = self.parse.wait()
+            self.end = self.end or said
+            return False
+
+    class Remote(WatchedSubprocess):
+        """Starts a process elsewhere, where Airflow would fork."""
+
+        # Airflow's classes have slots, and this one stands between two of them.
+        __slots__ = ()
+
+        @classmethod
+        def start(cls, *, target: Starter, logger: Any, **arguments: Any) -> Any:
+            """As the method that it replaces, but for the fork."""
+            # Requests, stdout, stderr, and log lines.
+            ours, theirs = zip(*(socket.socketpair() for _ in range(4)), strict=True)
+            tracker = Tracker(target([each.fileno() for each in theirs]))
+            for each in theirs:
+                each.close()
+            requests, stdout, stderr, logs = ours
+            process = cls(
+                pid=tracker.pid,
+                stdin=requests,
+                process=tracker,
+                process_log=logger,
+                start_time=time.monotonic(),
+                **arguments,
+            )
+            # Since 3.3 there may be something that was read before.
+            takes_data = "data" in inspect.signature(process._register_pipe_readers).parameters
+            process._register_pipe_readers(stdout, stderr, requests, logs, **({"data": {}} if takes_data else {}))
+            handlers = (tracker.hear, process.selector.unregister)
+            process.selector.register(tracker.parse.control, selectors.EVENT_READ, handlers)
+            return process
+
+    class ContainerProcess(DagFileProcessorProcess, Remote):
+        """The manager's side of one file."""
+
+        file: str
+        bundle_path: str
+        _is_concluded = False
+
+        @property
+        def is_ready(self) -> bool:
+            """Whether everything has been read; an end without a result becomes the file's import error."""
+            ready = super().is_ready
+            if ready and not self._is_concluded:
+                self._is_concluded = True
+                self._conclude(self._process.end)
+            return ready
+
+        def close(self) -> None:
+            """What the manager of 3.3 does with a process that it needs no more, or has killed."""
+            super().close()
+            # The manager's objects form cycles, which may live long.
+            self.stdin.close()
+
+        def _on_child_started(self, *request: Any) -> None:
+            # The end of a process that is gone already will be heard of, as that of any other.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                super()._on_child_started(*request)
+
+        def _conclude(self, end: _parsers.End) -> None:
+            self.stdin.close()
+            why = end.explain()
+            if why is not None:
+                # Into the log of the file: callbacks have no import errors.
+                self.process_log.error(why)
+            is_forgiven = _parsers.is_forgiven(self.file, end.lost is not None)
+            _parsers.remember(self.file, is_forgiven)
+            asked_for_result = not getattr(self, "had_callbacks", False)
+            if self._exit_code != 0 and self.parsing_result is None and asked_for_result and not is_forgiven:
+                self.parsing_result = DagFileParsingResult(
+                    fileloc=self.file, serialized_dags=[], import_errors={self._error_key(): why}
+                )
+
+        def _error_key(self) -> str:
+            # As Airflow's own parser names the file.
+            absolute = _versions.airflow_minor() < _RELATIVE_SINCE
+            return self.file if absolute else os.path.relpath(self.file, self.bundle_path)
+
+    return ContainerProcess
