@@ -73,7 +73,32 @@ impl Operator {
             Err(problem) => operator.problems.push(problem),
         }
         operator.layers.extend(variables);
+        if let Some(profile) = profile {
+            operator.warn_of_idle_limits(profile);
+        }
         Ok(operator)
+    }
+
+    /// Limits that stand in the profile's own section while only its default keeps all of them off.
+    fn warn_of_idle_limits(&mut self, profile: Profile) {
+        let mut merged = merge(&self.layers);
+        merged.put(&self.ceilings.in_place_of_nothing(&merged));
+        let switch = merged.one("limit_resource");
+        if !switch.is_some_and(|item| item.is_unwritten() && item.text == "false") {
+            return;
+        }
+        for (name, value) in self.config.section(&profile.section()) {
+            if let Ok(value) = value
+                && value.scope == Scope::Own
+                && key_of(&name).is_some_and(|key| key.group == "Limits")
+            {
+                let failure =
+                    value.failure(format!("{value} has no effect: {profile} has no limits"));
+                self.warnings.push(
+                    failure.hint("LIMIT_RESOURCE = true, in the same section, switches them on"),
+                );
+            }
+        }
     }
 
     /// The feature flags of AIP-46: Airflow's side asks them, and a run by hand does not depend on them.

@@ -189,6 +189,31 @@ fn what_is_unknown_is_a_warning_with_its_line_and_the_nearest_name() {
 }
 
 #[test]
+fn a_limit_that_has_no_effect_is_a_warning() {
+    let warnings = |config: &str| {
+        let host = Host::new(config);
+        let of_profiles = Profile::ALL.map(|profile| host.operator(Some(profile)).warnings);
+        let messages = of_profiles.into_iter().flatten();
+        messages
+            .map(|warning| warning.message())
+            .collect::<Vec<_>>()
+    };
+    let parsing = "[scheduler_dag_parsing_docker_runtime]\nMEMORY = 2g\n";
+    assert_eq!(
+        warnings(parsing),
+        ["[scheduler_dag_parsing_docker_runtime] memory has no effect: dag-parsing has no limits"]
+    );
+    let none: [&str; 0] = [];
+    for switched in ["LIMIT_RESOURCE = true", "LIMIT_RESOURCE = false"] {
+        assert_eq!(warnings(&format!("{parsing}{switched}\n")), none);
+    }
+    let ceiling = "[docker_runtime_ceilings]\nMAX_CPUS = 2\n";
+    assert_eq!(warnings(&format!("{parsing}{ceiling}")), none);
+    let tasks = "[docker_runtime]\nMEMORY = 2g\n[task_execution_docker_runtime]\nCPUS = 2\n";
+    assert_eq!(warnings(tasks), none);
+}
+
+#[test]
 fn a_payload_without_a_limit_gets_the_operator_s_maximum() {
     let host = Host::new(
         "[docker_runtime]\nCPUS = 8\n[docker_runtime_ceilings]\nMAX_MEMORY = 1g\nMAX_CPUS = 2\nMAX_SHM_SIZE = 1g\nMAX_STOP_TIMEOUT = 5\nMAX_MEMORY_SWAP = 1g\n",
