@@ -87,7 +87,7 @@ impl Operator {
         if !switch.is_some_and(|item| item.is_unwritten() && item.text == "false") {
             return;
         }
-        for (name, value) in self.config.section(&profile.section()) {
+        for (name, value) in self.config.section(profile.section()) {
             if let Ok(value) = value
                 && value.scope == Scope::Own
                 && key_of(&name).is_some_and(|key| key.group == "Limits")
