@@ -24,6 +24,7 @@ use crate::leash::inherited;
 use crate::parse::recipe::{self, Slip, Sources};
 use crate::plan::Plan;
 use crate::run::preview::Preview;
+use crate::run::step::{Step, reached};
 use crate::run::verdict::{Phases, Verdict};
 use crate::run::{self, Connection, Job, Outcome};
 use crate::spec;
@@ -230,6 +231,7 @@ async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {
     let expected = expected.map(|expected| (expected, Sources::of(&settings)));
     let (client, connection) = globals.connect_to(address)?;
     let survey = Survey::take(&settings)?;
+    reached(Step::Settings);
     containerd::reach(&connection.address).await?;
     let image = image::find(&client, &settings.image).await?;
     if let Some((expected, sources)) = expected

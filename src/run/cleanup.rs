@@ -17,6 +17,7 @@ use super::launch::BOOT_LABEL;
 use super::record::Record;
 use super::shim;
 use super::state::{RunDir, State};
+use super::step::{Step, reached};
 use crate::cgroup::Group;
 use crate::containerd::{Client, Error};
 use crate::failure::{Failure, Result as Outcome};
@@ -101,22 +102,28 @@ pub async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) 
         dir.release_mounts().map_err(|why| why.to_string()),
     );
     note(&mut leftovers, kill(record).await);
+    reached(Step::Killed);
     // The rest hangs on the task: a root file system in use can be neither unmounted nor removed.
     match end_task(record, client).await {
         Ok(()) => {
+            reached(Step::TaskDeleted);
             let (container, snapshot) = tokio::join!(
                 delete_container(record, client),
                 remove_snapshot(record, client)
             );
             note(&mut leftovers, container.map_err(|why| why.to_string()));
             note(&mut leftovers, snapshot.map_err(|why| why.to_string()));
+            reached(Step::ContainerDeleted);
         }
         Err(why) => leftovers.push(why),
     }
     note(&mut leftovers, remove_cgroup(record, state));
+    reached(Step::CgroupRemoved);
     note(&mut leftovers, remove_volumes(record));
+    reached(Step::VolumesRemoved);
     if leftovers.is_empty() {
         note(&mut leftovers, dir.remove().map_err(|why| why.to_string()));
+        reached(Step::Forgotten);
     }
     leftovers
 }

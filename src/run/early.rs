@@ -26,7 +26,7 @@ pub struct Early<'a> {
 }
 
 /// A step's result, or the end of the run.
-pub enum Step<T> {
+pub enum Attempt<T> {
     /// Nobody asked for an end.
     Done(T),
     /// Somebody did, and nothing was started.
@@ -38,21 +38,21 @@ impl Early<'_> {
     pub async fn unless_asked<T>(
         &mut self,
         step: impl Future<Output = Result<T>>,
-    ) -> Result<Step<T>> {
+    ) -> Result<Attempt<T>> {
         let mut step = pin!(step);
         let end = tokio::select! {
             // What was asked before counts, even if the step is done by now.
             biased;
             number = self.signals.end_asked() => End::before_start(Asked::Stop, number),
             () = at(self.time_limit) => End::before_start(Asked::Timeout, nix::libc::SIGTERM),
-            done = &mut step => return done.map(Step::Done),
+            done = &mut step => return done.map(Attempt::Done),
         };
         tokio::select! {
             // Whatever comes of it, it is undone.
             _ = timeout(PATIENCE, step) => {}
             _ = self.signals.end_asked() => {}
         }
-        Ok(Step::Ended(end))
+        Ok(Attempt::Ended(end))
     }
 }
 

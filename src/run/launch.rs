@@ -24,6 +24,7 @@ use super::record::Record;
 use super::rootfs::{self, Question};
 use super::runc::Options;
 use super::state::RunDir;
+use super::step::{Step, reached};
 use super::verdict::Phases;
 use crate::cgroup::{Group, Hierarchies, Subpath};
 use crate::containerd::Client;
@@ -64,6 +65,7 @@ impl Launch<'_> {
     /// Makes everything up to the task.
     pub async fn create(self, stdio: &TaskStdio, phases: &mut Phases) -> Result<Created> {
         self.write_files()?;
+        reached(Step::Files);
         image::ensure_unpacked(
             self.job.client,
             self.job.image,
@@ -72,16 +74,22 @@ impl Launch<'_> {
         .await?;
         let mounts = self.prepare_snapshot().await?;
         phases.lap("snapshot");
+        reached(Step::Snapshot);
         let spec = self.spec(&mounts).await?;
         phases.lap("spec");
+        reached(Step::Spec);
         self.create_container(&spec).await?;
         phases.lap("container");
+        reached(Step::Container);
         self.create_cgroup()?;
+        reached(Step::Cgroup);
         let listener = self.listen()?;
+        reached(Step::Socket);
         let pid = self.create_task(mounts, stdio).await?;
         // The container has them now.
         self.dir.release_mounts()?;
         phases.lap("task");
+        reached(Step::Task);
         Ok(Created { pid, listener })
     }
 

@@ -21,6 +21,7 @@ mod shim;
 mod signals;
 pub mod state;
 mod stdio;
+pub mod step;
 mod supervise;
 mod terminal;
 mod thread;
@@ -32,7 +33,7 @@ use std::process;
 use tokio::sync::oneshot::Receiver;
 use tokio::time::Instant;
 
-use self::early::{Early, Step};
+use self::early::{Attempt, Early};
 use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
@@ -42,6 +43,7 @@ use self::record::Record;
 use self::signals::Signals;
 use self::state::{RunDir, State};
 use self::stdio::{Output, Stdio};
+use self::step::{Step, reached};
 use self::supervise::{Supervisor, WaitForTask};
 use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
@@ -93,8 +95,10 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     cleanup::must_be_free(&record, job.client).await?;
     let dir = job.state.create(&record)?;
     phases.lap("record");
+    reached(Step::Record);
 
     let lived = live(job, &record, &dir, &mut signals, &mut phases).await;
+    reached(Step::End);
     let usage = job.usage();
     let leftovers = cleanup::undo(&record, job.client, job.state, dir).await;
     phases.lap("cleanup");
@@ -132,8 +136,8 @@ async fn live(
     let task_stdio = fifos.as_ref().map_or(&nothing, |fifos| &fifos.task);
     let creating = launch.create(task_stdio, phases);
     let Created { pid, listener } = match early.unless_asked(creating).await? {
-        Step::Done(created) => created,
-        Step::Ended(end) => return Ok(end),
+        Attempt::Done(created) => created,
+        Attempt::Ended(end) => return Ok(end),
     };
 
     let mut task = wait_for_task(job);
@@ -143,8 +147,8 @@ async fn live(
     let leash = if let Some(listener) = listener {
         let starting = start_init(launch, listener, &mut task);
         let leash = match early.unless_asked(starting).await? {
-            Step::Done(leash) => leash,
-            Step::Ended(end) => return Ok(end),
+            Attempt::Done(leash) => leash,
+            Attempt::Ended(end) => return Ok(end),
         };
         if process.random_pids {
             randomise_pids(pid)?;
@@ -161,6 +165,7 @@ async fn live(
         let stdin = fifos.as_ref().map(Fifos::feed).transpose()?.flatten();
         launch.start().await?;
         phases.lap("start");
+        reached(Step::Start);
         terminal.iter().for_each(Terminal::resize);
         close_stdin_at_its_end(job, stdin);
         output = fifos.map(|fifos| fifos.output).unwrap_or_default();
@@ -186,6 +191,7 @@ async fn start_init(
     task: &mut WaitForTask,
 ) -> Result<Leash> {
     launch.start().await?;
+    reached(Step::Start);
     tokio::select! {
         leash = listener.accept() => leash,
         end = task => Err(init_failed(&end)),

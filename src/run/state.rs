@@ -119,6 +119,28 @@ impl State {
         Ok(entries.flatten().filter_map(id).collect())
     }
 
+    /// The run that `word` names: its whole id or name, or the beginning of no other's.
+    pub fn named(&self, word: &str) -> Result<ContainerId> {
+        let mut ids = self.ids()?;
+        if let Some(whole) = ids.iter().position(|id| id.as_str() == word) {
+            return Ok(ids.swap_remove(whole));
+        }
+        ids.retain(|id| !word.is_empty() && id.as_str().starts_with(word));
+        match ids.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => Err(Failure::usage(format!("there is no run {word:?}"))
+                .hint("`airtight ps` lists them")),
+            several => {
+                let mut names: Vec<_> = several.iter().map(ContainerId::as_str).collect();
+                names.sort_unstable();
+                Err(
+                    Failure::usage(format!("{word:?} may be any of {} runs", names.len()))
+                        .because(names.join(", ")),
+                )
+            }
+        }
+    }
+
     /// Looks whether the owner of `id` lives.
     pub fn find(&self, id: &ContainerId) -> Result<Found> {
         let path = self.root.join(id.as_str());
@@ -315,6 +337,21 @@ mod tests {
         assert_eq!(failure.to_string(), "the name a is in use");
         held.remove().unwrap();
         state.create(&record).unwrap();
+    }
+
+    #[test]
+    fn a_run_is_named_by_its_id_or_by_the_beginning_of_no_other_s() {
+        let (_dir, state) = state();
+        let held: Vec<_> = ["ab", "abc", "b1"]
+            .map(|id| state.create(&Record::fixture(id)).unwrap())
+            .into();
+        let named = |word: &str| state.named(word).map(|id| id.to_string());
+        assert_eq!(named("ab").unwrap(), "ab");
+        assert_eq!(named("b").unwrap(), "b1");
+        let several = named("a").unwrap_err().to_string();
+        assert_eq!(several, "\"a\" may be any of 2 runs: ab, abc");
+        assert!(named("").is_err() && named("c").is_err());
+        drop(held);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::first::FirstProcess;
 use super::progress::{AFTER_END, AFTER_KILL, Payload, Progress, Rung, after};
 use super::signals::Signals;
 use super::stdio::Output;
+use super::step::{Step, reached};
 use super::terminal::Terminal;
 use super::verdict::Phases;
 use super::wait::TaskEnd;
@@ -114,6 +115,7 @@ impl Supervisor<'_> {
             }
             Some(Event::Started { .. }) => {
                 phases.lap("start");
+                reached(Step::Payload);
                 if let Payload::Starting(waiting) = replace(&mut now.payload, Payload::Running) {
                     waiting
                         .into_iter()
@@ -181,6 +183,7 @@ impl Supervisor<'_> {
             now.asked = Some(why);
             if matches!(now.rung, Rung::Calm) {
                 self.send(self.stop.signal, now);
+                reached(Step::Stop);
                 now.rung = Rung::Asked(after(self.stop.timeout));
             }
         }
