@@ -19,7 +19,7 @@ use super::stdio::Output;
 use super::supervise::Supervisor;
 use super::verdict::Phases;
 use super::{Job, cleanup};
-use crate::containerd;
+use crate::containerd::{self, Client};
 use crate::failure::{Failure, Result};
 
 /// The exit code of an init that has no payload (src/init).
@@ -29,6 +29,8 @@ const INIT_FAILED: u32 = 125;
 pub struct Orphan {
     /// Ours from now on.
     pub dir: RunDir,
+    /// The containerd that has it; the new run's may be another.
+    pub client: Client,
     /// What there is of it; it names us as the owner.
     pub record: Record,
     /// The process that had it.
@@ -41,7 +43,8 @@ pub struct Orphan {
 
 /// Takes over the run of `dir`.
 pub async fn orphan(job: Job<'_>, mut record: Record, dir: RunDir) -> Result<Option<Orphan>> {
-    let task = match task(job, &record).await {
+    let client = Client::new(&record.address, &record.namespace)?;
+    let task = match task(&client, &record).await {
         Ok(task) => Some(task),
         Err(why) if why.is_not_found() => None,
         Err(why) => return Err(why.into()),
@@ -52,7 +55,7 @@ pub async fn orphan(job: Job<'_>, mut record: Record, dir: RunDir) -> Result<Opt
     let Some((stage, began)) = dir.payload()?.filter(|_| !waits) else {
         // Nobody will ever start it.
         let id = record.id.clone();
-        let left = cleanup::undo(&record, job.client, job.state, dir).await;
+        let left = cleanup::undo(&record, &client, job.state, dir).await;
         return match left.is_empty() {
             true => Ok(None),
             false => Err(
@@ -65,6 +68,7 @@ pub async fn orphan(job: Job<'_>, mut record: Record, dir: RunDir) -> Result<Opt
     dir.rewrite(&record)?;
     Ok(Some(Orphan {
         dir,
+        client,
         record,
         heir_of,
         stage,
@@ -75,42 +79,29 @@ pub async fn orphan(job: Job<'_>, mut record: Record, dir: RunDir) -> Result<Opt
 
 impl Orphan {
     /// The payload's end, however long that takes.
-    pub async fn end(
-        &self,
-        job: Job<'_>,
-        signals: &mut Signals,
-        phases: &mut Phases,
-    ) -> Result<End> {
-        let end = self.seen(job, signals, phases).await?;
+    pub async fn end(&self, job: Job<'_>, signals: &mut Signals, phases: &mut Phases) -> End {
+        let seen = self.seen(job, signals, phases).await;
+        // The payload may have run: whoever reads the verdict must not take it for one that did not start.
+        let end = seen.unwrap_or_else(|failure| lost(failure.to_string()));
         // An init that its owner leaves before there is a payload ends with this code, too.
         let is_unsure = self.stage == PayloadStage::Asked
             && matches!(end.payload, PayloadEnd::TaskStatus(INIT_FAILED));
-        Ok(match is_unsure {
-            true => End {
-                payload: PayloadEnd::Lost(
-                    "its airtight died as the payload began: it may never have run".into(),
-                ),
-                ..end
-            },
+        match is_unsure {
+            true => lost("its airtight died as the payload began: it may never have run".into()),
             false => end,
-        })
+        }
     }
 
     async fn seen(&self, job: Job<'_>, signals: &mut Signals, phases: &mut Phases) -> Result<End> {
-        let ended = |payload| {
-            Ok(End {
-                payload,
-                asked: None,
-            })
-        };
         let Some(task) = &self.task else {
-            let why = "its shim is gone, and with it how the payload ended";
-            return ended(PayloadEnd::Lost(why.into()));
+            return Ok(lost(
+                "its shim is gone, and with it how the payload ended".into(),
+            ));
         };
         if task.status() == Status::Stopped {
-            return ended(PayloadEnd::TaskStatus(task.exit_status));
+            return Ok(ended(PayloadEnd::TaskStatus(task.exit_status)));
         }
-        let waiting = super::wait_for_task(job);
+        let waiting = super::wait_for_task(&self.client, &self.record.id);
         let supervisor = Supervisor {
             stop: job.plan.stop,
             time_limit: self.time_limit(job),
@@ -134,15 +125,25 @@ impl Orphan {
     }
 }
 
-async fn task(job: Job<'_>, record: &Record) -> containerd::Result<Process> {
+fn lost(why: String) -> End {
+    ended(PayloadEnd::Lost(why))
+}
+
+fn ended(payload: PayloadEnd) -> End {
+    End {
+        payload,
+        asked: None,
+    }
+}
+
+async fn task(client: &Client, record: &Record) -> containerd::Result<Process> {
     let request = GetRequest {
         container_id: record.id.to_string(),
         exec_id: String::new(),
     };
-    let mut tasks = job.client.tasks();
+    let mut tasks = client.tasks();
     let what = ("look at task", record.id.as_str());
-    let found = job
-        .client
+    let found = client
         .call(what, request, |request| tasks.get(request))
         .await?;
     Ok(found.process.unwrap_or_default())

@@ -51,6 +51,7 @@ use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
+use crate::id::ContainerId;
 use crate::image::Image;
 use crate::leash::{Leash, Listener, Payload, pids};
 use crate::plan::{MountKind, Plan};
@@ -91,11 +92,12 @@ pub struct Outcome {
 pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     job.check_terminal()?;
     let mut signals = Signals::listen()?;
-    let (record, dir, heir_of, lived) = match job.earlier(&mut signals).await? {
+    let (record, client, dir, heir_of, lived) = match job.earlier(&mut signals).await? {
         Some(orphan) => {
             phases.lap("record");
-            let lived = orphan.end(job, &mut signals, &mut phases).await;
-            (orphan.record, orphan.dir, Some(orphan.heir_of), lived)
+            let end = orphan.end(job, &mut signals, &mut phases).await;
+            let heir_of = Some(orphan.heir_of);
+            (orphan.record, orphan.client, orphan.dir, heir_of, Ok(end))
         }
         None => {
             let record = job.record();
@@ -105,14 +107,14 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
             phases.lap("record");
             reached(Step::Record);
             let lived = live(job, &record, &dir, &mut signals, &mut phases).await;
-            (record, dir, None, lived)
+            (record, job.client.clone(), dir, None, lived)
         }
     };
     reached(Step::End);
     let group = record.group().ok().flatten();
     let usage = group.map(|group| group.usage()).unwrap_or_default();
     let facts = RunFacts::of(&record);
-    let leftovers = cleanup::undo(&record, job.client, job.state, dir).await;
+    let leftovers = cleanup::undo(&record, &client, job.state, dir).await;
     phases.lap("cleanup");
 
     let (cause, failure) = match lived {
@@ -152,7 +154,7 @@ async fn live(
         Attempt::Ended(end) => return Ok(end),
     };
 
-    let mut task = wait_for_task(job);
+    let mut task = wait_for_task(job.client, &job.plan.id);
     let first = FirstProcess::hold(pid, record.present_group()?);
     let mut output = Output::default();
     let mut terminal = None;
@@ -225,8 +227,8 @@ fn randomise_pids(init: u32) -> Result<()> {
 }
 
 /// Starts waiting before the task is started, so that its end cannot be missed.
-fn wait_for_task(job: Job<'_>) -> WaitForTask {
-    let (client, id) = (job.client.clone(), job.plan.id.clone());
+fn wait_for_task(client: &Client, id: &ContainerId) -> WaitForTask {
+    let (client, id) = (client.clone(), id.clone());
     let waiting = tokio::spawn(async move { wait::task_end(&client, &id).await });
     Box::pin(async move {
         // The task cannot panic and is never aborted.
