@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::config::values::OwnerDeath;
 use crate::containerd::{Client, Error, Result as Answer};
 use crate::failure::Result;
+use crate::host;
 use crate::id::ContainerId;
 use crate::run::cleanup;
 use crate::run::record::Record;
@@ -60,6 +62,9 @@ impl Reaper {
             // Its maker died before anything else was made.
             return dir.remove();
         };
+        if record.on_owner_death == OwnerDeath::Keep && record.is_kept(&host::boot_id()?) {
+            return Ok(());
+        }
         let client = Client::new(&record.address, &record.namespace)?;
         let answer = self.answer(&record.address, &client).await;
         let (state, id) = (state.clone(), id.clone());

@@ -3,7 +3,9 @@
 //! [`execute`] takes a plan to its end. Whatever happens in between, cleanup comes last and needs only
 //! the record, which is the first thing written.
 
+mod adopt;
 pub mod cleanup;
+mod earlier;
 mod early;
 mod end;
 pub mod fenced;
@@ -41,15 +43,15 @@ use self::launch::{Created, Launch, TaskStdio};
 pub use self::readable::MustRead;
 use self::record::Record;
 use self::signals::Signals;
-use self::state::{RunDir, State};
+use self::state::{PayloadStage, RunDir, State};
 use self::stdio::{Output, Stdio};
 use self::step::{Step, reached};
 use self::supervise::{Supervisor, WaitForTask};
 use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
-use crate::cgroup::{Group, Usage};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
+use crate::id::ContainerId;
 use crate::image::Image;
 use crate::leash::{Leash, Listener, Payload, pids};
 use crate::plan::{MountKind, Plan};
@@ -90,17 +92,29 @@ pub struct Outcome {
 pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     job.check_terminal()?;
     let mut signals = Signals::listen()?;
-    let record = job.record();
-    // Cleanup removes everything of this name: nothing of it may be somebody else's.
-    cleanup::must_be_free(&record, job.client).await?;
-    let dir = job.state.create(&record)?;
-    phases.lap("record");
-    reached(Step::Record);
-
-    let lived = live(job, &record, &dir, &mut signals, &mut phases).await;
+    let (record, client, dir, heir_of, lived) = match job.earlier(&mut signals).await? {
+        Some(orphan) => {
+            phases.lap("record");
+            let end = orphan.end(job, &mut signals, &mut phases).await;
+            let heir_of = Some(orphan.heir_of);
+            (orphan.record, orphan.client, orphan.dir, heir_of, Ok(end))
+        }
+        None => {
+            let record = job.record();
+            // Cleanup removes everything of this name: nothing of it may be somebody else's.
+            cleanup::must_be_free(&record, job.client).await?;
+            let dir = job.state.create(&record)?;
+            phases.lap("record");
+            reached(Step::Record);
+            let lived = live(job, &record, &dir, &mut signals, &mut phases).await;
+            (record, job.client.clone(), dir, None, lived)
+        }
+    };
     reached(Step::End);
-    let usage = job.usage();
-    let leftovers = cleanup::undo(&record, job.client, job.state, dir).await;
+    let group = record.group().ok().flatten();
+    let usage = group.map(|group| group.usage()).unwrap_or_default();
+    let facts = RunFacts::of(&record);
+    let leftovers = cleanup::undo(&record, &client, job.state, dir).await;
     phases.lap("cleanup");
 
     let (cause, failure) = match lived {
@@ -108,7 +122,7 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
         Err(failure) => (Cause::start_failed(&failure), Some(failure)),
     };
     Ok(Outcome {
-        verdict: Verdict::new(job.facts(), cause, phases, usage, leftovers),
+        verdict: Verdict::new(facts, cause, phases, usage, leftovers).picked_up(heir_of),
         failure,
     })
 }
@@ -140,8 +154,8 @@ async fn live(
         Attempt::Ended(end) => return Ok(end),
     };
 
-    let mut task = wait_for_task(job);
-    let first = FirstProcess::hold(pid, job.group()?);
+    let mut task = wait_for_task(job.client, &job.plan.id);
+    let first = FirstProcess::hold(pid, record.present_group()?);
     let mut output = Output::default();
     let mut terminal = None;
     let leash = if let Some(listener) = listener {
@@ -153,6 +167,8 @@ async fn live(
         if process.random_pids {
             randomise_pids(pid)?;
         }
+        leash.when_alone(job.plan.stop.when_alone())?;
+        dir.note_payload(PayloadStage::Asked)?;
         output.copies = hand_over(job, &leash)?;
         Some(leash)
     } else {
@@ -163,8 +179,10 @@ async fn live(
         }
         // From the start on nothing may fail here: the payload runs.
         let stdin = fifos.as_ref().map(Fifos::feed).transpose()?.flatten();
+        dir.note_payload(PayloadStage::Asked)?;
         launch.start().await?;
         phases.lap("start");
+        dir.note_payload(PayloadStage::Begun)?;
         reached(Step::Start);
         terminal.iter().for_each(Terminal::resize);
         close_stdin_at_its_end(job, stdin);
@@ -180,6 +198,7 @@ async fn live(
         terminal,
         interactive: process.interactive,
         output,
+        dir,
     };
     Ok(supervisor.watch(task, phases).await)
 }
@@ -208,8 +227,8 @@ fn randomise_pids(init: u32) -> Result<()> {
 }
 
 /// Starts waiting before the task is started, so that its end cannot be missed.
-fn wait_for_task(job: Job<'_>) -> WaitForTask {
-    let (client, id) = (job.client.clone(), job.plan.id.clone());
+fn wait_for_task(client: &Client, id: &ContainerId) -> WaitForTask {
+    let (client, id) = (client.clone(), id.clone());
     let waiting = tokio::spawn(async move { wait::task_end(&client, &id).await });
     Box::pin(async move {
         // The task cannot panic and is never aborted.
@@ -284,26 +303,14 @@ impl Job<'_> {
             owner: process::id(),
             address: self.connection.address.clone(),
             namespace: self.connection.namespace.clone(),
+            image: plan.image.name.clone(),
+            image_digest: plan.image.digest.clone(),
             snapshotter: plan.image.snapshotter.clone(),
             cgroup_mount_path: plan.cgroup.mount_path.clone(),
             cgroup_subpath: plan.cgroup.subpath.clone(),
+            on_owner_death: plan.stop.owner_death,
             volumes: anonymous.then(|| self.state.volumes(&plan.id)),
         }
-    }
-
-    fn group(&self) -> Result<Group> {
-        let cgroup = &self.plan.cgroup;
-        let group = Group::find(&cgroup.mount_path, &cgroup.subpath, &self.plan.id)?;
-        group.ok_or_else(|| {
-            Failure::host(format!(
-                "the container has no cgroup {}",
-                self.facts().cgroup
-            ))
-        })
-    }
-
-    fn usage(&self) -> Usage {
-        self.group().map(|group| group.usage()).unwrap_or_default()
     }
 
     fn time_limit(&self, phases: &Phases) -> Option<Instant> {
@@ -313,14 +320,5 @@ impl Job<'_> {
 
     fn program(&self) -> &str {
         self.plan.process.args.first().map_or("", String::as_str)
-    }
-
-    fn facts(&self) -> RunFacts {
-        RunFacts {
-            id: self.plan.id.clone(),
-            image: self.plan.image.name.clone(),
-            image_digest: self.plan.image.digest.clone(),
-            cgroup: self.plan.cgroup_path(),
-        }
     }
 }

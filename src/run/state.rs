@@ -5,6 +5,7 @@
 //! /run/airtight/cgroup-parents     cgroups made above the containers' own
 //! /run/airtight/<id>/lock          held by the owner; the kernel releases it when the owner dies
 //! /run/airtight/<id>/record.json   what is about to be made
+//! /run/airtight/<id>/payload       how far the payload is
 //! /run/airtight/<id>/hosts …       files mounted into the container
 //! /run/airtight/<id>/mounts/       where others' files are mounted, until the container has them
 //! ```
@@ -13,6 +14,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -31,6 +33,7 @@ pub const DEFAULT_DATA: &str = "/var/lib/airtight";
 const LOCK: &str = "lock";
 const RECORD: &str = "record.json";
 const MOUNTS: &str = "mounts";
+const PAYLOAD: &str = "payload";
 
 /// The directories airtight itself needs.
 #[derive(Debug, Clone)]
@@ -44,6 +47,24 @@ pub struct State {
 pub struct RunDir {
     path: PathBuf,
     _lock: Flock<File>,
+}
+
+/// How far a payload is, as its owner knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadStage {
+    /// It is about to be started.
+    Asked,
+    /// It runs, or has run.
+    Begun,
+}
+
+impl PayloadStage {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Begun => "begun",
+        }
+    }
 }
 
 /// What a run directory turned out to be.
@@ -141,6 +162,11 @@ impl State {
         }
     }
 
+    /// The record of run `id`, which may be somebody else's and over at any moment.
+    pub fn peek(&self, id: &ContainerId) -> Result<Option<Record>> {
+        read_record(&self.root.join(id.as_str()))
+    }
+
     /// Looks whether the owner of `id` lives.
     pub fn find(&self, id: &ContainerId) -> Result<Found> {
         let path = self.root.join(id.as_str());
@@ -197,14 +223,35 @@ impl RunDir {
 
     /// The record; `None` when its maker died before writing it.
     pub fn record(&self) -> Result<Option<Record>> {
-        let path = self.path.join(RECORD);
-        let cannot = || format!("cannot read {}", path.display());
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .or_fail(Kind::Host, cannot),
+        read_record(&self.path)
+    }
+
+    /// Writes the record anew.
+    pub fn rewrite(&self, record: &Record) -> Result<()> {
+        self.write_record(record)
+    }
+
+    /// Notes how far the payload is.
+    pub fn note_payload(&self, stage: PayloadStage) -> Result<()> {
+        let path = self.path.join(PAYLOAD);
+        fs::write(&path, stage.text())
+            .or_fail(Kind::Host, || format!("cannot write {}", path.display()))
+    }
+
+    /// What was noted last, and when; `None` before anything was.
+    pub fn payload(&self) -> Result<Option<(PayloadStage, SystemTime)>> {
+        let path = self.path.join(PAYLOAD);
+        let read = || {
+            let stage = match fs::read_to_string(&path)? == PayloadStage::Begun.text() {
+                true => PayloadStage::Begun,
+                false => PayloadStage::Asked,
+            };
+            std::io::Result::Ok((stage, fs::metadata(&path)?.modified()?))
+        };
+        match read() {
+            Ok(noted) => Ok(Some(noted)),
             Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
-            Err(why) => Err(Failure::host(cannot()).because(why)),
+            Err(why) => Err(Failure::host(format!("cannot read {}", path.display())).because(why)),
         }
     }
 
@@ -248,6 +295,18 @@ impl RunDir {
         write_new(&half, &bytes, 0o600)
             .and_then(|()| fs::rename(&half, &path))
             .or_fail(Kind::Host, || format!("cannot write {}", path.display()))
+    }
+}
+
+fn read_record(dir: &Path) -> Result<Option<Record>> {
+    let path = dir.join(RECORD);
+    let cannot = || format!("cannot read {}", path.display());
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .or_fail(Kind::Host, cannot),
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(Failure::host(cannot()).because(why)),
     }
 }
 

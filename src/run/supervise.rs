@@ -16,6 +16,7 @@ use super::end::{Asked, End, PayloadEnd};
 use super::first::FirstProcess;
 use super::progress::{AFTER_END, AFTER_KILL, Payload, Progress, Rung, after};
 use super::signals::Signals;
+use super::state::{PayloadStage, RunDir};
 use super::stdio::Output;
 use super::step::{Step, reached};
 use super::terminal::Terminal;
@@ -49,6 +50,8 @@ pub struct Supervisor<'a> {
     pub interactive: bool,
     /// What is copied, to be waited for.
     pub output: Output,
+    /// Where it is noted that the payload has begun.
+    pub dir: &'a RunDir,
 }
 
 impl Supervisor<'_> {
@@ -115,6 +118,7 @@ impl Supervisor<'_> {
             }
             Some(Event::Started { .. }) => {
                 phases.lap("start");
+                self.dir.note_payload(PayloadStage::Begun)?;
                 reached(Step::Payload);
                 if let Payload::Starting(waiting) = replace(&mut now.payload, Payload::Running) {
                     waiting

@@ -26,6 +26,7 @@ mod image_verbs;
 mod images;
 mod init_died;
 mod kernel_files;
+mod keys;
 mod killed;
 mod limits;
 mod memory;
