@@ -3,6 +3,7 @@
 //! [`execute`] takes a plan to its end. Whatever happens in between, cleanup comes last and needs only
 //! the record, which is the first thing written.
 
+pub mod belongings;
 pub mod cleanup;
 mod early;
 mod end;
@@ -10,6 +11,7 @@ pub mod fenced;
 mod fifo;
 mod first;
 mod launch;
+mod names;
 pub mod preview;
 mod progress;
 mod readable;
@@ -26,9 +28,8 @@ mod supervise;
 mod terminal;
 mod thread;
 pub mod verdict;
+pub mod volumes;
 mod wait;
-
-use std::process;
 
 use tokio::sync::oneshot::Receiver;
 use tokio::time::Instant;
@@ -50,8 +51,10 @@ use self::verdict::{Cause, Phases, RunFacts, Verdict};
 use crate::cgroup::{Group, Usage};
 use crate::containerd::Client;
 use crate::failure::{Failure, Kind, Result};
+use crate::id::ContainerId;
 use crate::image::Image;
 use crate::leash::{Leash, Listener, Payload, pids};
+use crate::owner::Owner;
 use crate::plan::{MountKind, Plan};
 use crate::survey::{Descriptor, Survey};
 
@@ -90,9 +93,8 @@ pub struct Outcome {
 pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     job.check_terminal()?;
     let mut signals = Signals::listen()?;
-    let record = job.record();
-    // Cleanup removes everything of this name: nothing of it may be somebody else's.
-    cleanup::must_be_free(&record, job.client).await?;
+    let record = job.record()?;
+    names::cgroup_must_be_free(&record)?;
     let dir = job.state.create(&record)?;
     phases.lap("record");
     reached(Step::Record);
@@ -100,7 +102,9 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     let lived = live(job, &record, &dir, &mut signals, &mut phases).await;
     reached(Step::End);
     let usage = job.usage();
-    let leftovers = cleanup::undo(&record, job.client, job.state, dir).await;
+    let leftovers = cleanup::undo(&record, job.client, job.state, dir)
+        .await
+        .left;
     phases.lap("cleanup");
 
     let (cause, failure) = match lived {
@@ -272,23 +276,25 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn record(&self) -> Record {
+    fn record(&self) -> Result<Record> {
         let plan = self.plan;
         let anonymous = plan
             .mounts
             .iter()
             .any(|mount| matches!(mount.kind, MountKind::Anonymous(_)));
-        Record {
+        let [state, _] = self.state.directories();
+        Ok(Record {
             id: plan.id.clone(),
-            boot_id: self.survey.facts.boot_id.clone(),
-            owner: process::id(),
+            token: ContainerId::random()?.to_string(),
+            owner: Owner::this_process()?,
+            state: state.to_owned(),
             address: self.connection.address.clone(),
             namespace: self.connection.namespace.clone(),
             snapshotter: plan.image.snapshotter.clone(),
             cgroup_mount_path: plan.cgroup.mount_path.clone(),
             cgroup_subpath: plan.cgroup.subpath.clone(),
             volumes: anonymous.then(|| self.state.volumes(&plan.id)),
-        }
+        })
     }
 
     fn group(&self) -> Result<Group> {
