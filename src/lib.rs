@@ -21,6 +21,7 @@ pub mod kernel;
     reason = "sockets that carry descriptors, and handles on processes"
 )]
 pub mod leash;
+pub mod owner;
 pub mod parse;
 pub mod plan;
 pub mod reap;

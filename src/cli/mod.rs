@@ -13,6 +13,7 @@ mod image;
 mod interrupt;
 pub mod out;
 mod parse;
+mod reap;
 mod run;
 mod settings;
 mod usage;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command};
 
 use crate::failure::{Failure, Kind, Result};
-use crate::reap;
+use crate::reap::dead_owners;
 pub use globals::Globals;
 
 const ABOUT: &str = "Runs one task in one sealed container, by talking to containerd directly";
@@ -42,6 +43,7 @@ Examples:
   airtight run --dag-file dags/etl.py python3 /dags/etl.py
                                              image from dags/etl.py.metadata.yaml
   airtight parse dags                        what Airflow will say of these DAG files
+  airtight reap                              undoes what dead runs left; any command does the most of it
 
 Exit codes of run:
   the payload's own, or
@@ -69,6 +71,7 @@ pub fn command() -> Command {
         .subcommand(image::command())
         .subcommand(parse::command())
         .subcommand(config::command())
+        .subcommand(reap::command())
         .subcommand(doctor::command())
 }
 
@@ -160,6 +163,11 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
     if let Some(("config", matches)) = matches.subcommand() {
         return config::run(matches, &globals);
     }
+    // It does what is done before any other, and more.
+    if let Some(("reap", matches)) = matches.subcommand() {
+        must_be_root()?;
+        return reap::run(matches, &globals).await;
+    }
     make_ready(&globals).await?;
     match matches.subcommand() {
         Some(("run", matches)) => run::run(matches, &globals).await,
@@ -176,7 +184,7 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
 /// What comes before everything that touches containers.
 async fn make_ready(globals: &Globals) -> Result<()> {
     must_be_root()?;
-    for left in reap::dead_owners(&globals.state).await? {
+    for left in dead_owners(&globals.state).await? {
         out::tell(left);
     }
     Ok(())

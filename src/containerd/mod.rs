@@ -7,6 +7,7 @@
 
 mod content;
 mod error;
+mod snapshots;
 
 use std::future::Future;
 use std::os::unix::net::UnixStream;

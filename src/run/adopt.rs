@@ -21,6 +21,7 @@ use super::verdict::Phases;
 use super::{Job, cleanup};
 use crate::containerd::{self, Client};
 use crate::failure::{Failure, Result};
+use crate::owner::Owner;
 
 /// The exit code of an init that has no payload (src/init).
 const INIT_FAILED: u32 = 125;
@@ -55,7 +56,7 @@ pub async fn orphan(job: Job<'_>, mut record: Record, dir: RunDir) -> Result<Opt
     let Some((stage, began)) = dir.payload()?.filter(|_| !waits) else {
         // Nobody will ever start it.
         let id = record.id.clone();
-        let left = cleanup::undo(&record, &client, job.state, dir).await;
+        let left = cleanup::undo(&record, &client, job.state, dir).await.left;
         return match left.is_empty() {
             true => Ok(None),
             false => Err(
@@ -64,7 +65,7 @@ pub async fn orphan(job: Job<'_>, mut record: Record, dir: RunDir) -> Result<Opt
             ),
         };
     };
-    let heir_of = std::mem::replace(&mut record.owner, std::process::id());
+    let heir_of = std::mem::replace(&mut record.owner, Owner::this_process()?).pid;
     dir.rewrite(&record)?;
     Ok(Some(Orphan {
         dir,

@@ -17,6 +17,7 @@ use crate::config::values::OnConflict;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
 use crate::leash::{pidfd, watch};
+use crate::owner::Life;
 use crate::plan::KeyPlan;
 
 /// From the end of a stop, by what it was told, to an owner that is gone: it cleans up.
@@ -33,17 +34,17 @@ impl Job<'_> {
             match found {
                 Found::Absent => return Ok(None),
                 Found::Dead(dir) => match dir.record()? {
-                    Some(record) if record.is_kept(&self.survey.facts.boot_id) => {
+                    Some(record) if record.is_kept() => {
                         return adopt::orphan(*self, record, dir).await;
                     }
                     // Something of it could not be undone a moment ago, which was said.
                     _ => return Ok(None),
                 },
                 Found::Held => {
-                    let owner = self.owner(&self.plan.id)?;
+                    let holder = self.holder(&self.plan.id)?;
                     match key.on_conflict {
-                        OnConflict::Fail => return Err(taken(key, &self.plan.id, &owner)),
-                        OnConflict::Replace => self.stop(key, owner, signals).await?,
+                        OnConflict::Fail => return Err(taken(key, &self.plan.id, &holder)),
+                        OnConflict::Replace => self.stop(key, holder, signals).await?,
                     }
                 }
             }
@@ -51,24 +52,27 @@ impl Job<'_> {
     }
 
     /// The process that has run `id`; none where it has just ended.
-    fn owner(&self, id: &ContainerId) -> Result<Option<Owner>> {
+    fn holder(&self, id: &ContainerId) -> Result<Option<Holder>> {
         let Some(record) = self.state.peek(id)? else {
             return Ok(None);
         };
-        let pid = i32::try_from(record.owner).unwrap_or_default();
+        let pid = i32::try_from(record.owner.pid).unwrap_or_default();
         let Ok(handle) = pidfd::open(pid) else {
             return Ok(None);
         };
-        // The number may be another's by now; as long as the lock is held, and the record says so, it is not.
-        let again = self.state.peek(id)?.map(|record| record.owner);
-        let held = matches!(self.state.find(id)?, Found::Held);
-        let same = held && again == Some(record.owner);
-        Ok(same.then_some(Owner { pid, handle }))
+        // Looked at again now that the pid cannot be another process's.
+        let is_it = record.owner.life() == Life::Alive;
+        Ok(is_it.then_some(Holder { pid, handle }))
     }
 
     /// Has its owner stop it, and waits until that is done.
-    async fn stop(&self, key: &KeyPlan, owner: Option<Owner>, signals: &mut Signals) -> Result<()> {
-        let Some(Owner { pid, handle }) = owner else {
+    async fn stop(
+        &self,
+        key: &KeyPlan,
+        holder: Option<Holder>,
+        signals: &mut Signals,
+    ) -> Result<()> {
+        let Some(Holder { pid, handle }) = holder else {
             return Ok(());
         };
         let what = || format!("cannot replace the run with key {:?}", key.text);
@@ -90,18 +94,18 @@ impl Job<'_> {
     }
 }
 
-struct Owner {
+struct Holder {
     pid: i32,
     /// Readable when it is gone (pidfd_open(2)).
     handle: OwnedFd,
 }
 
-fn taken(key: &KeyPlan, id: &ContainerId, owner: &Option<Owner>) -> Failure {
-    let holder = owner.as_ref().map_or_else(
+fn taken(key: &KeyPlan, id: &ContainerId, holder: &Option<Holder>) -> Failure {
+    let who = holder.as_ref().map_or_else(
         || "an airtight that is about to end".to_owned(),
-        |owner| format!("airtight, process {}", owner.pid),
+        |holder| format!("airtight, process {}", holder.pid),
     );
     Failure::usage(format!("a run with key {:?} lives", key.text))
-        .because(format!("it is run {id} of {holder}"))
+        .because(format!("it is run {id} of {who}"))
         .hint("--on-conflict replace stops it first")
 }

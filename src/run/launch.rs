@@ -20,14 +20,16 @@ use prost_types::Any;
 
 use super::Job;
 use super::fenced;
-use super::record::Record;
+use super::names;
+use super::record::{self, Record};
 use super::rootfs::{self, Question};
 use super::runc::Options;
 use super::state::RunDir;
 use super::step::{Step, reached};
 use super::verdict::Phases;
+use super::volumes;
 use crate::cgroup::{Group, Hierarchies, Subpath};
-use crate::containerd::Client;
+use crate::containerd::{Client, Result as Answer};
 use crate::failure::{Context, Kind, Result};
 use crate::id::ContainerId;
 use crate::image;
@@ -35,8 +37,6 @@ use crate::leash::{self, Listener};
 use crate::plan::MountKind;
 use crate::spec::{self, Places, SettledMounts};
 
-/// The label that tells our containers and snapshots from others, and a boot from the next.
-pub const BOOT_LABEL: &str = "airtight.boot-id";
 /// Keeps containerd's collector away from the snapshot until the container record refers to it
 /// (containerd, docs/garbage-collection.md).
 const ROOT_LABEL: &str = "containerd.io/gc.root";
@@ -81,7 +81,7 @@ impl Launch<'_> {
         self.create_container(&spec).await?;
         phases.lap("container");
         reached(Step::Container);
-        self.create_cgroup()?;
+        self.create_cgroup().await?;
         reached(Step::Cgroup);
         let listener = self.listen()?;
         reached(Step::Socket);
@@ -127,6 +127,7 @@ impl Launch<'_> {
 
     async fn prepare_snapshot(&self) -> Result<Vec<Mount>> {
         let key = self.job.plan.id.as_str();
+        let text = self.record.text()?;
         let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
         let request = PrepareSnapshotRequest {
             snapshotter: self.job.plan.image.snapshotter.clone(),
@@ -134,22 +135,35 @@ impl Launch<'_> {
             parent: self.job.plan.image.chain_id.clone(),
             labels: HashMap::from([
                 (ROOT_LABEL.to_owned(), now),
-                (BOOT_LABEL.to_owned(), self.record.boot_id.clone()),
+                (record::LABEL.to_owned(), text),
             ]),
         };
-        let mut snapshots = self.job.client.snapshots();
-        let prepared = self
-            .job
-            .client
-            .call(("prepare snapshot", key), request, |request| {
-                snapshots.prepare(request)
-            })
-            .await?;
-        Ok(prepared.mounts)
+        let prepare = async || {
+            let (mut snapshots, request) = (self.job.client.snapshots(), request.clone());
+            let what = ("prepare snapshot", key);
+            let prepared = self
+                .job
+                .client
+                .call(what, request, |request| snapshots.prepare(request));
+            prepared.await
+        };
+        Ok(self.taking_the_name(prepare).await?.mounts)
+    }
+
+    /// What `make` makes under the run's name; what a dead run has left of that name goes first.
+    async fn taking_the_name<T>(&self, make: impl AsyncFn() -> Answer<T>) -> Result<T> {
+        match make().await {
+            Err(why) if why.is_already_exists() => {
+                names::reclaim(self.record, self.job.client, self.job.state).await?;
+                Ok(make().await?)
+            }
+            made => Ok(made?),
+        }
     }
 
     async fn spec(&self, mounts: &[Mount]) -> Result<Spec> {
         let places = self.places();
+        volumes::prepare(self.record)?;
         let at = self.dir.path().join("rootfs");
         fs::create_dir(&at).or_fail(Kind::Host, || format!("cannot make {}", at.display()))?;
         let volumes = self
@@ -194,7 +208,7 @@ impl Launch<'_> {
             systemd_cgroup: matches!(self.job.plan.cgroup.subpath, Subpath::Systemd { .. }),
         };
         let mut labels: HashMap<_, _> = self.job.plan.labels.clone().into_iter().collect();
-        labels.insert(BOOT_LABEL.to_owned(), self.record.boot_id.clone());
+        labels.insert(record::LABEL.to_owned(), self.record.text()?);
         let container = Container {
             id: id.to_owned(),
             image: self.job.plan.image.name.clone(),
@@ -214,17 +228,21 @@ impl Launch<'_> {
         let request = CreateContainerRequest {
             container: Some(container),
         };
-        let mut containers = self.job.client.containers();
-        self.job
-            .client
-            .call(("create container", id), request, |request| {
-                containers.create(request)
-            })
-            .await?;
+        let create = async || {
+            let (mut containers, request) = (self.job.client.containers(), request.clone());
+            let what = ("create container", id);
+            let created = self
+                .job
+                .client
+                .call(what, request, |request| containers.create(request));
+            created.await
+        };
+        self.taking_the_name(create).await?;
         Ok(())
     }
 
-    fn create_cgroup(&self) -> Result<()> {
+    async fn create_cgroup(&self) -> Result<()> {
+        names::clear_cgroup(self.record).await?;
         let cgroup = &self.job.plan.cgroup;
         let hierarchies = Hierarchies::detect(&cgroup.mount_path)?;
         Group::create(
@@ -232,6 +250,7 @@ impl Launch<'_> {
             &cgroup.subpath,
             &self.job.plan.id,
             &self.job.state.cgroup_parents(),
+            &self.record.text()?,
         )?;
         Ok(())
     }

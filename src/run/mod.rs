@@ -4,6 +4,7 @@
 //! the record, which is the first thing written.
 
 mod adopt;
+pub mod belongings;
 pub mod cleanup;
 mod earlier;
 mod early;
@@ -12,6 +13,7 @@ pub mod fenced;
 mod fifo;
 mod first;
 mod launch;
+mod names;
 pub mod preview;
 mod progress;
 mod readable;
@@ -28,9 +30,8 @@ mod supervise;
 mod terminal;
 mod thread;
 pub mod verdict;
+pub mod volumes;
 mod wait;
-
-use std::process;
 
 use tokio::sync::oneshot::Receiver;
 use tokio::time::Instant;
@@ -54,6 +55,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::id::ContainerId;
 use crate::image::Image;
 use crate::leash::{Leash, Listener, Payload, pids};
+use crate::owner::Owner;
 use crate::plan::{MountKind, Plan};
 use crate::survey::{Descriptor, Survey};
 
@@ -100,9 +102,8 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
             (orphan.record, orphan.client, orphan.dir, heir_of, Ok(end))
         }
         None => {
-            let record = job.record();
-            // Cleanup removes everything of this name: nothing of it may be somebody else's.
-            cleanup::must_be_free(&record, job.client).await?;
+            let record = job.record()?;
+            names::cgroup_must_be_free(&record)?;
             let dir = job.state.create(&record)?;
             phases.lap("record");
             reached(Step::Record);
@@ -114,7 +115,7 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     let group = record.group().ok().flatten();
     let usage = group.map(|group| group.usage()).unwrap_or_default();
     let facts = RunFacts::of(&record);
-    let leftovers = cleanup::undo(&record, &client, job.state, dir).await;
+    let undone = cleanup::undo(&record, &client, job.state, dir).await;
     phases.lap("cleanup");
 
     let (cause, failure) = match lived {
@@ -122,7 +123,7 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
         Err(failure) => (Cause::start_failed(&failure), Some(failure)),
     };
     Ok(Outcome {
-        verdict: Verdict::new(facts, cause, phases, usage, leftovers).picked_up(heir_of),
+        verdict: Verdict::new(facts, cause, phases, usage, undone.left).picked_up(heir_of),
         failure,
     })
 }
@@ -291,16 +292,18 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn record(&self) -> Record {
+    fn record(&self) -> Result<Record> {
         let plan = self.plan;
         let anonymous = plan
             .mounts
             .iter()
             .any(|mount| matches!(mount.kind, MountKind::Anonymous(_)));
-        Record {
+        let [state, _] = self.state.directories();
+        Ok(Record {
             id: plan.id.clone(),
-            boot_id: self.survey.facts.boot_id.clone(),
-            owner: process::id(),
+            token: ContainerId::random()?.to_string(),
+            owner: Owner::this_process()?,
+            state: state.to_owned(),
             address: self.connection.address.clone(),
             namespace: self.connection.namespace.clone(),
             image: plan.image.name.clone(),
@@ -310,7 +313,7 @@ impl Job<'_> {
             cgroup_subpath: plan.cgroup.subpath.clone(),
             on_owner_death: plan.stop.owner_death,
             volumes: anonymous.then(|| self.state.volumes(&plan.id)),
-        }
+        })
     }
 
     fn time_limit(&self, phases: &Phases) -> Option<Instant> {

@@ -142,24 +142,7 @@ impl State {
 
     /// The run that `word` names: its whole id or name, or the beginning of no other's.
     pub fn named(&self, word: &str) -> Result<ContainerId> {
-        let mut ids = self.ids()?;
-        if let Some(whole) = ids.iter().position(|id| id.as_str() == word) {
-            return Ok(ids.swap_remove(whole));
-        }
-        ids.retain(|id| !word.is_empty() && id.as_str().starts_with(word));
-        match ids.as_slice() {
-            [only] => Ok(only.clone()),
-            [] => Err(Failure::usage(format!("there is no run {word:?}"))
-                .hint("`airtight ps` lists them")),
-            several => {
-                let mut names: Vec<_> = several.iter().map(ContainerId::as_str).collect();
-                names.sort_unstable();
-                Err(
-                    Failure::usage(format!("{word:?} may be any of {} runs", names.len()))
-                        .because(names.join(", ")),
-                )
-            }
-        }
+        named_among(self.ids()?, word)
     }
 
     /// The record of run `id`, which may be somebody else's and over at any moment.
@@ -187,7 +170,12 @@ impl State {
 
     /// Where the anonymous volumes of `id` are.
     pub fn volumes(&self, id: &ContainerId) -> PathBuf {
-        self.data.join("volumes").join(id.as_str())
+        self.all_volumes().join(id.as_str())
+    }
+
+    /// Where all anonymous volumes are.
+    pub fn all_volumes(&self) -> PathBuf {
+        self.data.join("volumes")
     }
 
     /// Where a run keeps what its container sees.
@@ -307,6 +295,29 @@ fn read_record(dir: &Path) -> Result<Option<Record>> {
             .or_fail(Kind::Host, cannot),
         Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
         Err(why) => Err(Failure::host(cannot()).because(why)),
+    }
+}
+
+/// Which of `ids` is meant by `word`: the whole of one, or the beginning of no other's.
+pub fn named_among(mut ids: Vec<ContainerId>, word: &str) -> Result<ContainerId> {
+    if let Some(whole) = ids.iter().position(|id| id.as_str() == word) {
+        return Ok(ids.swap_remove(whole));
+    }
+    ids.retain(|id| !word.is_empty() && id.as_str().starts_with(word));
+    match ids.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => {
+            Err(Failure::usage(format!("there is no run {word:?}"))
+                .hint("`airtight ps` lists them"))
+        }
+        several => {
+            let mut names: Vec<_> = several.iter().map(ContainerId::as_str).collect();
+            names.sort_unstable();
+            Err(
+                Failure::usage(format!("{word:?} may be any of {} runs", names.len()))
+                    .because(names.join(", ")),
+            )
+        }
     }
 }
 

@@ -112,9 +112,22 @@ fn holds(host: &Host, pid: i32) -> bool {
     let runs = fs::read_dir(host.state()).unwrap().flatten();
     let owners = runs.filter_map(|run| {
         let text = fs::read(run.path().join("record.json")).ok()?;
-        serde_json::from_slice::<serde_json::Value>(&text).ok()?["owner"].as_i64()
+        serde_json::from_slice::<serde_json::Value>(&text).ok()?["owner"]["pid"].as_i64()
     });
     owners.into_iter().any(|owner| owner == i64::from(pid))
+}
+
+#[test]
+fn a_run_that_is_kept_is_undone_by_whoever_names_it() {
+    let host = Host::new();
+    orphan(&host);
+    let id = || host.ctr(&["containers", "ls", "-q"]).trim().to_owned();
+    assert_eq!(host.airtight(&["reap"]).code, 0);
+    let kept = id();
+    assert!(kept.starts_with("key-"), "{kept:?}");
+    assert_eq!(host.airtight(&["reap", &kept]).code, 0);
+    assert_eq!(id(), "");
+    host.assert_clean();
 }
 
 #[test]
