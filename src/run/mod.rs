@@ -10,6 +10,7 @@ pub mod fenced;
 mod fifo;
 mod first;
 mod launch;
+mod orders;
 pub mod preview;
 mod progress;
 mod readable;
@@ -49,6 +50,7 @@ use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
 use crate::cgroup::{Group, Usage};
 use crate::containerd::Client;
+use crate::control::{Door, Orders};
 use crate::failure::{Failure, Kind, Result};
 use crate::image::Image;
 use crate::leash::{Leash, Listener, Payload, pids};
@@ -97,7 +99,14 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     phases.lap("record");
     reached(Step::Record);
 
-    let lived = live(job, &record, &dir, &mut signals, &mut phases).await;
+    // Others may ask for an end until the end.
+    let (_door, lived) = match Door::open(dir.path()) {
+        Ok((door, orders)) => {
+            let lived = live(job, &record, &dir, &mut signals, orders, &mut phases).await;
+            (Some(door), lived)
+        }
+        Err(why) => (None, Err(why)),
+    };
     reached(Step::End);
     let usage = job.usage();
     let leftovers = cleanup::undo(&record, job.client, job.state, dir).await;
@@ -119,6 +128,7 @@ async fn live(
     record: &Record,
     dir: &RunDir,
     signals: &mut Signals,
+    mut orders: Orders,
     phases: &mut Phases,
 ) -> Result<End> {
     let launch = Launch { job, record, dir };
@@ -132,6 +142,7 @@ async fn live(
     let mut early = Early {
         time_limit: job.time_limit(phases),
         signals,
+        orders: &mut orders,
     };
     let task_stdio = fifos.as_ref().map_or(&nothing, |fifos| &fifos.task);
     let creating = launch.create(task_stdio, phases);
@@ -175,6 +186,7 @@ async fn live(
         stop: job.plan.stop,
         time_limit: early.time_limit,
         signals: early.signals,
+        orders: early.orders,
         first,
         leash,
         terminal,

@@ -5,6 +5,7 @@
 //! /run/airtight/cgroup-parents     cgroups made above the containers' own
 //! /run/airtight/<id>/lock          held by the owner; the kernel releases it when the owner dies
 //! /run/airtight/<id>/record.json   what is about to be made
+//! /run/airtight/<id>/control       where the owner hears what other commands ask of it
 //! /run/airtight/<id>/hosts …       files mounted into the container
 //! /run/airtight/<id>/mounts/       where others' files are mounted, until the container has them
 //! ```
@@ -154,6 +155,16 @@ impl State {
         try_lock(&path, open_lock(&path)).or_fail(Kind::Host, cannot)
     }
 
+    /// The run directory of `id`, whoever holds it.
+    pub fn directory(&self, id: &ContainerId) -> PathBuf {
+        self.root.join(id.as_str())
+    }
+
+    /// The record of `id`, whoever holds it; `None` before it is written and once the run is forgotten.
+    pub fn record(&self, id: &ContainerId) -> Result<Option<Record>> {
+        read_record(&self.directory(id))
+    }
+
     /// The list of cgroups made above the containers' own.
     pub fn cgroup_parents(&self) -> PathBuf {
         self.root.join("cgroup-parents")
@@ -197,15 +208,7 @@ impl RunDir {
 
     /// The record; `None` when its maker died before writing it.
     pub fn record(&self) -> Result<Option<Record>> {
-        let path = self.path.join(RECORD);
-        let cannot = || format!("cannot read {}", path.display());
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .or_fail(Kind::Host, cannot),
-            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
-            Err(why) => Err(Failure::host(cannot()).because(why)),
-        }
+        read_record(&self.path)
     }
 
     /// Where others' files and directories are mounted: nothing below may ever be removed recursively.
@@ -248,6 +251,18 @@ impl RunDir {
         write_new(&half, &bytes, 0o600)
             .and_then(|()| fs::rename(&half, &path))
             .or_fail(Kind::Host, || format!("cannot write {}", path.display()))
+    }
+}
+
+fn read_record(dir: &Path) -> Result<Option<Record>> {
+    let path = dir.join(RECORD);
+    let cannot = || format!("cannot read {}", path.display());
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .or_fail(Kind::Host, cannot),
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(Failure::host(cannot()).because(why)),
     }
 }
 
