@@ -11,11 +11,14 @@ mod doctor;
 mod globals;
 mod image;
 mod interrupt;
+mod kill;
 pub mod out;
 mod parse;
 mod reap;
 mod run;
+mod runs;
 mod settings;
+mod stop;
 mod usage;
 
 use std::ffi::OsString;
@@ -68,6 +71,8 @@ pub fn command() -> Command {
         .args(globals::flags())
         .subcommand(run::command())
         .subcommand(bundle::command())
+        .subcommand(stop::command())
+        .subcommand(kill::command())
         .subcommand(image::command())
         .subcommand(parse::command())
         .subcommand(config::command())
@@ -174,6 +179,8 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
         Some(("bundle", matches)) => bundle::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),
+        Some(("stop", matches)) => stop::run(matches, &globals).await,
+        Some(("kill", matches)) => kill::run(matches, &globals).await,
         Some(("image", matches)) => image::run(matches, &globals).await,
         Some(("parse", matches)) => parse::run(matches, &globals).await,
         // clap lets no other through.

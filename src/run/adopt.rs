@@ -20,6 +20,7 @@ use super::supervise::Supervisor;
 use super::verdict::Phases;
 use super::{Job, cleanup};
 use crate::containerd::{self, Client};
+use crate::control::Orders;
 use crate::failure::{Failure, Result};
 use crate::owner::Owner;
 
@@ -80,8 +81,14 @@ pub async fn orphan(job: Job<'_>, mut record: Record, dir: RunDir) -> Result<Opt
 
 impl Orphan {
     /// The payload's end, however long that takes.
-    pub async fn end(&self, job: Job<'_>, signals: &mut Signals, phases: &mut Phases) -> End {
-        let seen = self.seen(job, signals, phases).await;
+    pub async fn end(
+        &self,
+        job: Job<'_>,
+        signals: &mut Signals,
+        mut orders: Orders,
+        phases: &mut Phases,
+    ) -> End {
+        let seen = self.seen(job, signals, &mut orders, phases).await;
         // The payload may have run: whoever reads the verdict must not take it for one that did not start.
         let end = seen.unwrap_or_else(|failure| lost(failure.to_string()));
         // An init that its owner leaves before there is a payload ends with this code, too.
@@ -93,7 +100,13 @@ impl Orphan {
         }
     }
 
-    async fn seen(&self, job: Job<'_>, signals: &mut Signals, phases: &mut Phases) -> Result<End> {
+    async fn seen(
+        &self,
+        job: Job<'_>,
+        signals: &mut Signals,
+        orders: &mut Orders,
+        phases: &mut Phases,
+    ) -> Result<End> {
         let Some(task) = &self.task else {
             return Ok(lost(
                 "its shim is gone, and with it how the payload ended".into(),
@@ -107,6 +120,7 @@ impl Orphan {
             stop: job.plan.stop,
             time_limit: self.time_limit(job),
             signals,
+            orders,
             first: FirstProcess::hold(task.pid, self.record.present_group()?),
             leash: None,
             terminal: None,

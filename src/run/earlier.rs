@@ -53,7 +53,7 @@ impl Job<'_> {
 
     /// The process that has run `id`; none where it has just ended.
     fn holder(&self, id: &ContainerId) -> Result<Option<Holder>> {
-        let Some(record) = self.state.peek(id)? else {
+        let Some(record) = self.state.record(id)? else {
             return Ok(None);
         };
         let pid = i32::try_from(record.owner.pid).unwrap_or_default();

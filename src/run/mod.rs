@@ -14,6 +14,7 @@ mod fifo;
 mod first;
 mod launch;
 mod names;
+mod orders;
 pub mod preview;
 mod progress;
 mod readable;
@@ -51,6 +52,7 @@ use self::supervise::{Supervisor, WaitForTask};
 use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
 use crate::containerd::Client;
+use crate::control::{Door, Orders};
 use crate::failure::{Failure, Kind, Result};
 use crate::id::ContainerId;
 use crate::image::Image;
@@ -94,12 +96,13 @@ pub struct Outcome {
 pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     job.check_terminal()?;
     let mut signals = Signals::listen()?;
-    let (record, client, dir, heir_of, lived) = match job.earlier(&mut signals).await? {
+    let (record, client, dir, heir_of, (_door, lived)) = match job.earlier(&mut signals).await? {
         Some(orphan) => {
             phases.lap("record");
-            let end = orphan.end(job, &mut signals, &mut phases).await;
-            let heir_of = Some(orphan.heir_of);
-            (orphan.record, orphan.client, orphan.dir, heir_of, Ok(end))
+            let (door, orders) = Door::open(orphan.dir.path())?;
+            let end = orphan.end(job, &mut signals, orders, &mut phases).await;
+            let (heir_of, ended) = (Some(orphan.heir_of), (Some(door), Ok(end)));
+            (orphan.record, orphan.client, orphan.dir, heir_of, ended)
         }
         None => {
             let record = job.record()?;
@@ -107,7 +110,14 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
             let dir = job.state.create(&record)?;
             phases.lap("record");
             reached(Step::Record);
-            let lived = live(job, &record, &dir, &mut signals, &mut phases).await;
+            // Others may ask for an end until the end.
+            let lived = match Door::open(dir.path()) {
+                Ok((door, orders)) => {
+                    let lived = live(job, &record, &dir, &mut signals, orders, &mut phases).await;
+                    (Some(door), lived)
+                }
+                Err(why) => (None, Err(why)),
+            };
             (record, job.client.clone(), dir, None, lived)
         }
     };
@@ -134,6 +144,7 @@ async fn live(
     record: &Record,
     dir: &RunDir,
     signals: &mut Signals,
+    mut orders: Orders,
     phases: &mut Phases,
 ) -> Result<End> {
     let launch = Launch { job, record, dir };
@@ -147,6 +158,7 @@ async fn live(
     let mut early = Early {
         time_limit: job.time_limit(phases),
         signals,
+        orders: &mut orders,
     };
     let task_stdio = fifos.as_ref().map_or(&nothing, |fifos| &fifos.task);
     let creating = launch.create(task_stdio, phases);
@@ -194,6 +206,7 @@ async fn live(
         stop: job.plan.stop,
         time_limit: early.time_limit,
         signals: early.signals,
+        orders: early.orders,
         first,
         leash,
         terminal,

@@ -6,6 +6,7 @@
 //! /run/airtight/<id>/lock          held by the owner; the kernel releases it when the owner dies
 //! /run/airtight/<id>/record.json   what is about to be made
 //! /run/airtight/<id>/payload       how far the payload is
+//! /run/airtight/<id>/control       where the owner hears what other commands ask of it
 //! /run/airtight/<id>/hosts …       files mounted into the container
 //! /run/airtight/<id>/mounts/       where others' files are mounted, until the container has them
 //! ```
@@ -145,11 +146,6 @@ impl State {
         named_among(self.ids()?, word)
     }
 
-    /// The record of run `id`, which may be somebody else's and over at any moment.
-    pub fn peek(&self, id: &ContainerId) -> Result<Option<Record>> {
-        read_record(&self.root.join(id.as_str()))
-    }
-
     /// Looks whether the owner of `id` lives.
     pub fn find(&self, id: &ContainerId) -> Result<Found> {
         let path = self.root.join(id.as_str());
@@ -161,6 +157,16 @@ impl State {
         // Without a record it is being made or removed at this moment, or somebody died over it.
         let _changing = self.lock_all()?;
         try_lock(&path, open_lock(&path)).or_fail(Kind::Host, cannot)
+    }
+
+    /// The run directory of `id`, whoever holds it.
+    pub fn directory(&self, id: &ContainerId) -> PathBuf {
+        self.root.join(id.as_str())
+    }
+
+    /// The record of `id`, whoever holds it; `None` before it is written and once the run is forgotten.
+    pub fn record(&self, id: &ContainerId) -> Result<Option<Record>> {
+        read_record(&self.directory(id))
     }
 
     /// The list of cgroups made above the containers' own.

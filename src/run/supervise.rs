@@ -22,6 +22,7 @@ use super::step::{Step, reached};
 use super::terminal::Terminal;
 use super::verdict::Phases;
 use super::wait::TaskEnd;
+use crate::control::Orders;
 use crate::failure::Result;
 use crate::leash::{Event, Leash, SignalNumber, SignalRefusal};
 use crate::plan::StopPlan;
@@ -40,6 +41,8 @@ pub struct Supervisor<'a> {
     pub time_limit: Option<Instant>,
     /// What is sent to us.
     pub signals: &'a mut Signals,
+    /// What other commands ask of us; see `orders.rs`.
+    pub orders: &'a mut Orders,
     /// The container's first process: the init, or without it the payload.
     pub first: FirstProcess,
     /// With an init.
@@ -101,6 +104,7 @@ impl Supervisor<'_> {
                 }
                 () = at(self.time_limit.filter(|_| now.can_be_asked())) => self.ask(Asked::Timeout, now),
                 () = self.output.reader_gone.notified() => self.on_unread(now),
+                order = self.orders.next() => self.on_order(order, now),
             }
         }
     }
@@ -182,7 +186,7 @@ impl Supervisor<'_> {
     }
 
     /// Begins the ladder; asking again changes nothing.
-    fn ask(&self, why: Asked, now: &mut Progress) {
+    pub(super) fn ask(&self, why: Asked, now: &mut Progress) {
         if now.can_be_asked() {
             now.asked = Some(why);
             if matches!(now.rung, Rung::Calm) {
@@ -224,7 +228,7 @@ impl Supervisor<'_> {
     }
 
     /// A payload that cannot be reached by the leash is reached by the ladder's next rung.
-    fn send(&self, number: i32, now: &mut Progress) {
+    pub(super) fn send(&self, number: i32, now: &mut Progress) {
         if let Payload::Starting(waiting) = &mut now.payload {
             waiting.push(number);
             return;
