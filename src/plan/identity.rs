@@ -31,6 +31,10 @@ pub fn id(settings: &Settings) -> Result<ContainerId> {
             "--on-conflict needs --key",
             "it says what to do where a run with the same key lives",
         ),
+        _ if settings.on_owner_death != OwnerDeath::Kill && !settings.init => refuse(
+            "--on-owner-death stop and keep need the init",
+            "it is the init inside that notices the owner's death",
+        ),
         (_, None) if settings.on_owner_death == OwnerDeath::Keep => refuse(
             "--on-owner-death keep needs --key",
             "a later run with the same key is what it is kept for",
@@ -79,6 +83,10 @@ mod tests {
             (
                 &[("on_owner_death", "keep")],
                 "--on-owner-death keep needs --key",
+            ),
+            (
+                &[("on_owner_death", "stop"), ("init", "false")],
+                "--on-owner-death stop and keep need the init",
             ),
         ] {
             let refusal = named(flags).unwrap_err();

@@ -12,6 +12,7 @@ use super::{Reaped, Sort};
 use crate::containerd::{Client, Error, Result as Answer};
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
+use crate::run::adopt;
 use crate::run::cleanup::{self, Thing, Undone};
 use crate::run::record::Record;
 use crate::run::state::{Found, RunDir, State};
@@ -87,7 +88,7 @@ impl<'a> Reaper<'a> {
             }
         };
         match dir.record() {
-            Ok(Some(record)) if self.kept == Kept::Leave && record.is_kept() => {}
+            Ok(Some(record)) if self.kept == Kept::Leave && adopt::goes_on(&record, &dir) => {}
             Ok(Some(record)) => self.begin(record, Some(dir)).await,
             // Its maker died before anything else was made.
             Ok(None) => self.forget(id, dir),

@@ -4,7 +4,7 @@
 //! shim and the cgroup say, even where it came while nobody looked. A run whose payload was never to begin
 //! is undone, and the new one begins as if there had been none.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use containerd_client::services::v1::GetRequest;
 use containerd_client::types::v1::{Process, Status};
@@ -12,20 +12,25 @@ use tokio::time::Instant;
 
 use super::end::{End, PayloadEnd};
 use super::first::FirstProcess;
+use super::note::Note;
 use super::record::Record;
 use super::signals::Signals;
-use super::state::{PayloadStage, RunDir};
+use super::state::{RunDir, State};
 use super::stdio::Output;
 use super::supervise::Supervisor;
 use super::verdict::Phases;
-use super::{Job, cleanup};
+use super::{Job, earlier};
+use crate::config::values::OwnerDeath;
 use crate::containerd::{self, Client};
 use crate::control::Orders;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::owner::Owner;
 
-/// The exit code of an init that has no payload (src/init).
-const INIT_FAILED: u32 = 125;
+/// What an init ends with that has no payload: its own failure, or a command that cannot be executed or is
+/// not there (src/init).
+const NO_PAYLOAD: std::ops::RangeInclusive<u32> = 125..=127;
+/// What an init that stops its payload may take longer than it was given.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 /// A run that goes on, or has ended, without an owner.
 pub struct Orphan {
@@ -38,14 +43,35 @@ pub struct Orphan {
     /// The process that had it.
     pub heir_of: u32,
     /// How far the dead owner knew its payload to be, and since when.
-    stage: PayloadStage,
-    began: SystemTime,
+    note: Note,
+    noted: SystemTime,
     task: Option<Process>,
 }
 
-/// Takes over the run of `dir`.
-pub async fn orphan(job: Job<'_>, mut record: Record, dir: RunDir) -> Result<Option<Orphan>> {
-    let client = Client::new(&record.address, &record.namespace)?;
+/// Whether a run is to go on for now, although its owner is dead: until another run picks it up, or its init
+/// has stopped it.
+pub fn goes_on(record: &Record, dir: &RunDir) -> bool {
+    match record.on_owner_death {
+        _ if record.owner.is_of_another_boot() => false,
+        OwnerDeath::Kill => false,
+        // Before there is a note, nobody will ever start the payload.
+        OwnerDeath::Keep => !matches!(Note::read(dir.path()), Ok(None)),
+        OwnerDeath::Stop => {
+            let lived_in = record.group().ok().flatten();
+            let limit = record.stop_timeout.saturating_add(STOP_MARGIN);
+            lived_in.is_some_and(|group| !group.is_empty())
+                && dir.left_for().is_ok_and(|left| left < limit)
+        }
+    }
+}
+
+/// Takes over the run of `dir`, which is to be kept; or undoes it where nobody will ever start it.
+pub async fn orphan(
+    mut record: Record,
+    client: Client,
+    dir: RunDir,
+    state: &State,
+) -> Result<Option<Orphan>> {
     let task = match task(&client, &record).await {
         Ok(task) => Some(task),
         Err(why) if why.is_not_found() => None,
@@ -54,17 +80,9 @@ pub async fn orphan(job: Job<'_>, mut record: Record, dir: RunDir) -> Result<Opt
     let waits = task
         .as_ref()
         .is_some_and(|task| task.status() == Status::Created);
-    let Some((stage, began)) = dir.payload()?.filter(|_| !waits) else {
-        // Nobody will ever start it.
-        let id = record.id.clone();
-        let left = cleanup::undo(&record, &client, job.state, dir).await.left;
-        return match left.is_empty() {
-            true => Ok(None),
-            false => Err(
-                Failure::host(format!("run {id}, whose owner died, is in the way"))
-                    .because(left.join("; ")),
-            ),
-        };
+    let Some((note, noted)) = Note::read(dir.path())?.filter(|_| !waits) else {
+        let cleared = earlier::clear(&record, &client, state, dir).await;
+        return cleared.map(|()| None);
     };
     let heir_of = std::mem::replace(&mut record.owner, Owner::this_process()?).pid;
     dir.rewrite(&record)?;
@@ -73,8 +91,8 @@ pub async fn orphan(job: Job<'_>, mut record: Record, dir: RunDir) -> Result<Opt
         client,
         record,
         heir_of,
-        stage,
-        began,
+        note,
+        noted,
         task,
     }))
 }
@@ -91,12 +109,14 @@ impl Orphan {
         let seen = self.seen(job, signals, &mut orders, phases).await;
         // The payload may have run: whoever reads the verdict must not take it for one that did not start.
         let end = seen.unwrap_or_else(|failure| lost(failure.to_string()));
-        // An init that its owner leaves before there is a payload ends with this code, too.
-        let is_unsure = self.stage == PayloadStage::Asked
-            && matches!(end.payload, PayloadEnd::TaskStatus(INIT_FAILED));
-        match is_unsure {
-            true => lost("its airtight died as the payload began: it may never have run".into()),
-            false => end,
+        match end.payload {
+            // So does an init end that its owner leaves before there is a payload.
+            PayloadEnd::TaskStatus(code)
+                if self.note == Note::Asked && NO_PAYLOAD.contains(&code) =>
+            {
+                lost("its airtight died as the payload began: it may never have run".into())
+            }
+            _ => end,
         }
     }
 
@@ -107,6 +127,10 @@ impl Orphan {
         orders: &mut Orders,
         phases: &mut Phases,
     ) -> Result<End> {
+        if let Note::Ended(code) = self.note {
+            let status = u32::try_from(code).unwrap_or(255);
+            return Ok(ended(PayloadEnd::TaskStatus(status)));
+        }
         let Some(task) = &self.task else {
             return Ok(lost(
                 "its shim is gone, and with it how the payload ended".into(),
@@ -126,7 +150,11 @@ impl Orphan {
             terminal: None,
             interactive: false,
             output: Output::default(),
-            dir: &self.dir,
+            payload: match self.note {
+                Note::Begun(pid) => pid,
+                Note::Asked | Note::Ended(_) => None,
+            },
+            note_in: None,
         };
         Ok(supervisor.watch(waiting, phases).await)
     }
@@ -135,7 +163,7 @@ impl Orphan {
     fn time_limit(&self, job: Job<'_>) -> Option<Instant> {
         let limit = job.plan.stop.time_limit?;
         // The clock may have been set back.
-        let past = self.began.elapsed().unwrap_or_default();
+        let past = self.noted.elapsed().unwrap_or_default();
         Instant::now().checked_add(limit.saturating_sub(past))
     }
 }

@@ -3,7 +3,7 @@
 //! [`execute`] takes a plan to its end. Whatever happens in between, cleanup comes last and needs only
 //! the record, which is the first thing written.
 
-mod adopt;
+pub mod adopt;
 pub mod belongings;
 pub mod cleanup;
 mod earlier;
@@ -14,6 +14,7 @@ mod fifo;
 mod first;
 mod launch;
 mod names;
+mod note;
 mod orders;
 pub mod preview;
 mod progress;
@@ -37,20 +38,23 @@ mod wait;
 use tokio::sync::oneshot::Receiver;
 use tokio::time::Instant;
 
+use self::adopt::Orphan;
 use self::early::{Attempt, Early};
 use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
 use self::launch::{Created, Launch, TaskStdio};
+use self::note::Note;
 pub use self::readable::MustRead;
 use self::record::Record;
 use self::signals::Signals;
-use self::state::{PayloadStage, RunDir, State};
+use self::state::{RunDir, State};
 use self::stdio::{Output, Stdio};
 use self::step::{Step, reached};
 use self::supervise::{Supervisor, WaitForTask};
 use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
+use crate::config::values::OwnerDeath;
 use crate::containerd::Client;
 use crate::control::{Door, Orders};
 use crate::failure::{Failure, Kind, Result};
@@ -96,19 +100,16 @@ pub struct Outcome {
 pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     job.check_terminal()?;
     let mut signals = Signals::listen()?;
-    let (record, client, dir, heir_of, (_door, lived)) = match job.earlier(&mut signals).await? {
-        Some(orphan) => {
-            phases.lap("record");
+    let begun = begin(job, &mut signals).await?;
+    phases.lap("record");
+    let (record, client, dir, heir_of, (_door, lived)) = match begun {
+        Begun::PickedUp(orphan) => {
             let (door, orders) = Door::open(orphan.dir.path())?;
             let end = orphan.end(job, &mut signals, orders, &mut phases).await;
             let (heir_of, ended) = (Some(orphan.heir_of), (Some(door), Ok(end)));
             (orphan.record, orphan.client, orphan.dir, heir_of, ended)
         }
-        None => {
-            let record = job.record()?;
-            names::cgroup_must_be_free(&record)?;
-            let dir = job.state.create(&record)?;
-            phases.lap("record");
+        Begun::Made(record, dir) => {
             reached(Step::Record);
             // Others may ask for an end until the end.
             let lived = match Door::open(dir.path()) {
@@ -118,24 +119,52 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
                 }
                 Err(why) => (None, Err(why)),
             };
-            (record, job.client.clone(), dir, None, lived)
+            (*record, job.client.clone(), dir, None, lived)
         }
     };
     reached(Step::End);
     let group = record.group().ok().flatten();
     let usage = group.map(|group| group.usage()).unwrap_or_default();
-    let facts = RunFacts::of(&record);
-    let undone = cleanup::undo(&record, &client, job.state, dir).await;
-    phases.lap("cleanup");
-
     let (cause, failure) = match lived {
         Ok(end) => (end.cause(job.program(), &usage), None),
         Err(failure) => (Cause::start_failed(&failure), Some(failure)),
     };
+    if record.on_owner_death == OwnerDeath::Keep && !cause.is_ours() {
+        // Should we die before all of it is undone. Where it cannot be noted, that end is lost.
+        let _ = Note::Ended(cause.code()).write(dir.path());
+    }
+    let facts = RunFacts::of(&record);
+    let undone = cleanup::undo(&record, &client, job.state, dir).await;
+    phases.lap("cleanup");
     Ok(Outcome {
         verdict: Verdict::new(facts, cause, phases, usage, undone.left).picked_up(heir_of),
         failure,
     })
+}
+
+/// What a run begins with.
+enum Begun {
+    /// Its own record, and nothing else yet.
+    Made(Box<Record>, RunDir),
+    /// A run with the same key that has lost its owner.
+    PickedUp(Box<Orphan>),
+}
+
+async fn begin(job: Job<'_>, signals: &mut Signals) -> Result<Begun> {
+    loop {
+        if let Some(key) = &job.plan.key
+            && let Some(orphan) = job.earlier(key, signals).await?
+        {
+            return Ok(Begun::PickedUp(Box::new(orphan)));
+        }
+        let record = job.record()?;
+        names::cgroup_must_be_free(&record)?;
+        match job.state.create(&record) {
+            // Another one with the same key was quicker.
+            Err(_) if job.plan.key.is_some() && job.state.record(&record.id)?.is_some() => {}
+            made => return made.map(|dir| Begun::Made(Box::new(record), dir)),
+        }
+    }
 }
 
 /// From nothing to the payload's end.
@@ -148,6 +177,7 @@ async fn live(
     phases: &mut Phases,
 ) -> Result<End> {
     let launch = Launch { job, record, dir };
+    let is_kept = record.on_owner_death == OwnerDeath::Keep;
     let process = &job.plan.process;
     let fifos = if process.init {
         None
@@ -181,7 +211,9 @@ async fn live(
             randomise_pids(pid)?;
         }
         leash.when_alone(job.plan.stop.when_alone())?;
-        dir.note_payload(PayloadStage::Asked)?;
+        if is_kept {
+            Note::Asked.write(dir.path())?;
+        }
         output.copies = hand_over(job, &leash)?;
         Some(leash)
     } else {
@@ -192,10 +224,8 @@ async fn live(
         }
         // From the start on nothing may fail here: the payload runs.
         let stdin = fifos.as_ref().map(Fifos::feed).transpose()?.flatten();
-        dir.note_payload(PayloadStage::Asked)?;
         launch.start().await?;
         phases.lap("start");
-        dir.note_payload(PayloadStage::Begun)?;
         reached(Step::Start);
         terminal.iter().for_each(Terminal::resize);
         close_stdin_at_its_end(job, stdin);
@@ -212,7 +242,8 @@ async fn live(
         terminal,
         interactive: process.interactive,
         output,
-        dir,
+        payload: None,
+        note_in: is_kept.then_some(dir.path()),
     };
     Ok(supervisor.watch(task, phases).await)
 }
@@ -325,6 +356,7 @@ impl Job<'_> {
             cgroup_mount_path: plan.cgroup.mount_path.clone(),
             cgroup_subpath: plan.cgroup.subpath.clone(),
             on_owner_death: plan.stop.owner_death,
+            stop_timeout: plan.stop.timeout,
             volumes: anonymous.then(|| self.state.volumes(&plan.id)),
         })
     }

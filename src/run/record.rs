@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,9 @@ pub struct Record {
     /// What is to become of the payload when the owner is dead.
     #[serde(default)]
     pub on_owner_death: OwnerDeath,
+    /// How long a stop may take until everything inside is killed.
+    #[serde(default)]
+    pub stop_timeout: Duration,
     /// The directory of anonymous volumes, when there are any.
     pub volumes: Option<PathBuf>,
 }
@@ -130,6 +134,7 @@ impl Record {
             cgroup_mount_path: "/sys/fs/cgroup".into(),
             cgroup_subpath: "docker".parse().unwrap(),
             on_owner_death: OwnerDeath::Kill,
+            stop_timeout: Duration::ZERO,
             volumes: None,
         }
     }

@@ -5,7 +5,8 @@
 //! /run/airtight/cgroup-parents     cgroups made above the containers' own
 //! /run/airtight/<id>/lock          held by the owner; the kernel releases it when the owner dies
 //! /run/airtight/<id>/record.json   what is about to be made
-//! /run/airtight/<id>/payload       how far the payload is
+//! /run/airtight/<id>/payload       how far the payload is, of a run that is to be kept
+//! /run/airtight/<id>/left          made when it was first seen without an owner, where it is to be stopped
 //! /run/airtight/<id>/control       where the owner hears what other commands ask of it
 //! /run/airtight/<id>/hosts …       files mounted into the container
 //! /run/airtight/<id>/mounts/       where others' files are mounted, until the container has them
@@ -15,7 +16,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -34,7 +35,7 @@ pub const DEFAULT_DATA: &str = "/var/lib/airtight";
 const LOCK: &str = "lock";
 const RECORD: &str = "record.json";
 const MOUNTS: &str = "mounts";
-const PAYLOAD: &str = "payload";
+const LEFT: &str = "left";
 
 /// The directories airtight itself needs.
 #[derive(Debug, Clone)]
@@ -48,24 +49,6 @@ pub struct State {
 pub struct RunDir {
     path: PathBuf,
     _lock: Flock<File>,
-}
-
-/// How far a payload is, as its owner knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PayloadStage {
-    /// It is about to be started.
-    Asked,
-    /// It runs, or has run.
-    Begun,
-}
-
-impl PayloadStage {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Asked => "asked",
-            Self::Begun => "begun",
-        }
-    }
 }
 
 /// What a run directory turned out to be.
@@ -225,28 +208,19 @@ impl RunDir {
         self.write_record(record)
     }
 
-    /// Notes how far the payload is.
-    pub fn note_payload(&self, stage: PayloadStage) -> Result<()> {
-        let path = self.path.join(PAYLOAD);
-        fs::write(&path, stage.text())
-            .or_fail(Kind::Host, || format!("cannot write {}", path.display()))
-    }
-
-    /// What was noted last, and when; `None` before anything was.
-    pub fn payload(&self) -> Result<Option<(PayloadStage, SystemTime)>> {
-        let path = self.path.join(PAYLOAD);
-        let read = || {
-            let stage = match fs::read_to_string(&path)? == PayloadStage::Begun.text() {
-                true => PayloadStage::Begun,
-                false => PayloadStage::Asked,
-            };
-            std::io::Result::Ok((stage, fs::metadata(&path)?.modified()?))
-        };
-        match read() {
-            Ok(noted) => Ok(Some(noted)),
-            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
-            Err(why) => Err(Failure::host(format!("cannot read {}", path.display())).because(why)),
-        }
+    /// How long ago somebody first asked this of a run whose owner is dead.
+    pub fn left_for(&self) -> Result<Duration> {
+        let path = self.path.join(LEFT);
+        let since = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|file| file.metadata()?.modified())
+            .or_fail(Kind::Host, || format!("cannot make {}", path.display()))?;
+        // The clock may have been set back.
+        Ok(since.elapsed().unwrap_or_default())
     }
 
     /// Where others' files and directories are mounted: nothing below may ever be removed recursively.
@@ -286,7 +260,7 @@ impl RunDir {
         let bytes =
             serde_json::to_vec_pretty(record).or_fail(Kind::Host, || "cannot write the record")?;
         let half = self.path.join("record.new");
-        write_new(&half, &bytes, 0o600)
+        write_private(&half, &bytes)
             .and_then(|()| fs::rename(&half, &path))
             .or_fail(Kind::Host, || format!("cannot write {}", path.display()))
     }
@@ -385,11 +359,13 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+/// In place of what somebody who died has left there.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     OpenOptions::new()
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .write(true)
-        .mode(mode)
+        .mode(0o600)
         .open(path)?
         .write_all(bytes)
 }

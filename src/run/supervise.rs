@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::mem::replace;
+use std::path::Path;
 use std::pin::{Pin, pin};
 
 use nix::libc;
@@ -14,9 +15,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::end::{Asked, End, PayloadEnd};
 use super::first::FirstProcess;
+use super::note::Note;
 use super::progress::{AFTER_END, AFTER_KILL, Payload, Progress, Rung, after};
 use super::signals::Signals;
-use super::state::{PayloadStage, RunDir};
 use super::stdio::Output;
 use super::step::{Step, reached};
 use super::terminal::Terminal;
@@ -53,8 +54,10 @@ pub struct Supervisor<'a> {
     pub interactive: bool,
     /// What is copied, to be waited for.
     pub output: Output,
-    /// Where it is noted that the payload has begun.
-    pub dir: &'a RunDir,
+    /// Without a leash, the payload's pid inside, where it is known.
+    pub payload: Option<i32>,
+    /// Where it is noted that the payload has begun, if it is.
+    pub note_in: Option<&'a Path>,
 }
 
 impl Supervisor<'_> {
@@ -120,9 +123,12 @@ impl Supervisor<'_> {
                 let terminal = Terminal::connect(master, self.interactive, &mut self.output)?;
                 now.terminal = Some(terminal);
             }
-            Some(Event::Started { .. }) => {
+            Some(Event::Started { pid }) => {
                 phases.lap("start");
-                self.dir.note_payload(PayloadStage::Begun)?;
+                if let Some(dir) = self.note_in {
+                    // The payload runs, and no trouble of ours may end it.
+                    let _ = Note::Begun(Some(pid)).write(dir);
+                }
                 reached(Step::Payload);
                 if let Payload::Starting(waiting) = replace(&mut now.payload, Payload::Running) {
                     waiting
@@ -233,8 +239,9 @@ impl Supervisor<'_> {
             waiting.push(number);
             return;
         }
-        match (&self.leash, SignalNumber::try_from(number)) {
-            (Some(leash), Ok(signal)) => drop(leash.signal(signal)),
+        match (&self.leash, SignalNumber::try_from(number), self.payload) {
+            (Some(leash), Ok(signal), _) => drop(leash.signal(signal)),
+            (None, _, Some(payload)) => self.first.signal_inside(payload, number),
             _ => self.first.signal(number),
         }
     }

@@ -69,6 +69,11 @@ impl Cause {
         }
     }
 
+    /// Whether the code is airtight's own word, since nobody knows the payload's.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::StartFailed { .. } | Self::Lost { .. })
+    }
+
     /// What `airtight run` exits with (design.md, "Outcomes and exit codes").
     pub fn code(&self) -> i32 {
         match self {

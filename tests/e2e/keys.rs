@@ -166,3 +166,60 @@ fn what_needs_a_key_is_refused_without_one() {
     host.airtight(&["run", "--key=a", "--name=b", "busybox:test", "true"])
         .refused(&["--name and --key cannot be together"]);
 }
+
+#[test]
+fn of_two_runs_with_one_key_that_begin_at_once_one_is_refused_by_the_key() {
+    let host = Host::new();
+    let both: Vec<_> = (0..2)
+        .map(|_| Run::start(&mut run(&host, &[], WAITS)))
+        .collect();
+    // The one that is refused ends by itself.
+    fs::write(shared(&host).join("end"), "").unwrap();
+    let ends: Vec<_> = both.into_iter().map(Run::end).collect();
+    for end in &ends {
+        let refused =
+            end.code == 125 && end.stderr.contains("a run with key \"etl/daily ☃\" lives");
+        assert!(refused || end.code == 5, "{end:?}");
+    }
+    assert!(ends.iter().any(|end| end.code == 5), "{ends:?}");
+    host.assert_clean();
+}
+
+#[test]
+fn an_end_that_was_known_when_the_owner_died_is_not_lost() {
+    let host = Host::new();
+    for step in [
+        "killed",
+        "task-deleted",
+        "container-deleted",
+        "volumes-removed",
+    ] {
+        let mut doomed = run(&host, &["--on-owner-death", "keep"], "exit 5");
+        doomed.env("AIRTIGHT_TEST_STEP", format!("{step}:KILL"));
+        assert_eq!(super::support::Output::of(&mut doomed).code, 137, "{step}");
+        let heir = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+        assert_eq!(heir.code, 5, "{step}: {heir:?}");
+        host.assert_clean();
+    }
+}
+
+#[test]
+fn a_payload_that_is_being_stopped_without_its_owner_is_not_killed_by_the_next_command() {
+    let host = Host::new();
+    let script = "trap 'touch /w/asked' TERM; echo ready
+        while ! test -e /w/end; do sleep 0.01; done; touch /w/ended";
+    let flags = ["--on-owner-death", "stop", "--stop-timeout", "600"];
+    Run::ready(&mut run(&host, &flags, script)).destroy();
+    let shared = shared(&host);
+    processes::until("it was asked to stop", || shared.join("asked").exists());
+    assert_eq!(host.airtight(&["image", "ls", "--quiet"]).stderr, "");
+    fs::write(shared.join("end"), "").unwrap();
+    host.until_nobody_is_inside();
+    assert!(shared.join("ended").exists());
+    // As long as somebody dead is in its cgroup, it is left alone.
+    processes::until("it is undone", || {
+        assert_eq!(host.airtight(&["image", "ls", "--quiet"]).stderr, "");
+        host.ctr(&["containers", "ls", "-q"]).is_empty()
+    });
+    host.assert_clean();
+}
