@@ -38,6 +38,23 @@ impl Host {
         });
     }
 
+    /// Waits until no shim of a task of this test is left.
+    #[track_caller]
+    pub fn until_no_shim_is_left(&self) {
+        let namespace = format!("\0-namespace\0{}\0", self.namespace());
+        processes::until("every shim has ended", || {
+            let mut all = processes::arguments();
+            !all.any(|(_, arguments)| arguments.contains(&namespace))
+        });
+    }
+
+    /// Removes the state directory, as a reboot does.
+    pub fn forget_everything(&self) {
+        if self.state().exists() {
+            std::fs::remove_dir_all(self.state()).unwrap();
+        }
+    }
+
     /// The init of the only run.
     #[track_caller]
     pub fn init(&self) -> i32 {
