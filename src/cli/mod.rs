@@ -54,6 +54,7 @@ Exit codes of run:
   128+n    killed by signal n; 137 also for memory: --verdict says which
 
 Exit codes of parse: 0, 1 import errors, 125 airtight failed.
+Exit codes of reap: 0 the host is clean, 1 something remains.
 Exit codes of the other verbs: 0, or 1 failed (125 for bundle), 125 the command line is wrong, 128+n ended by signal n.";
 
 /// The whole command line.

@@ -6,8 +6,9 @@
 
 use std::env;
 use std::fs;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -136,26 +137,38 @@ fn runs_killed_at_random_moments_several_at_once_are_undone_by_one_reap() {
         });
         reaped(&host, "at random");
     }
-    let mut outlived = outlived.into_inner().unwrap();
-    outlived.sort();
-    if let [.., longest] = outlived.as_slice() {
-        let at = |share: usize| outlived[(outlived.len() - 1) * share / 100];
+    let (outlived, control): (Vec<_>, Vec<_>) = outlived.into_inner().unwrap().into_iter().unzip();
+    println!("how long                                           times   median      p99      max");
+    show(
+        "a payload with an init lived longer than airtight",
+        outlived,
+    );
+    show("cat(1) lived longer than its input, meanwhile", control);
+}
+
+fn show(what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    if let [.., longest] = times.as_slice() {
+        let at = |share: usize| times[(times.len() - 1) * share / 100];
+        let count = times.len();
         println!(
-            "runs with an init that had processes when airtight was killed, and how much longer those lived:"
-        );
-        println!("   runs   median      p99      max");
-        let row = (outlived.len(), at(50), at(99), longest);
-        println!(
-            "{:7} {:>8.1?} {:>8.1?} {:>8.1?}",
-            row.0, row.1, row.2, row.3
+            "{what:50} {count:5} {:>8.1?} {:>8.1?} {longest:>8.1?}",
+            at(50),
+            at(99)
         );
     }
 }
 
-/// Starts a run and kills it at some moment; how much longer than airtight those inside have lived.
-fn killed_at_random(host: &Host, number: usize, random: &mut Random) -> Option<Duration> {
+/// Starts a run and kills it at some moment; how much longer than airtight its payload has lived.
+/// And how long something as simple takes on this machine at this moment.
+fn killed_at_random(
+    host: &Host,
+    number: usize,
+    random: &mut Random,
+) -> Option<(Duration, Duration)> {
     let init = ["--init", "--init", "--no-init"][random.below(3)];
-    let payload = ["true", "exec sleep 0.1", "sleep 1000 & exec sleep 1000"][random.below(3)];
+    let forever = "sleep 1000 & exec sleep 1000";
+    let payload = ["true", "exec sleep 0.1", forever, forever][random.below(4)];
     let name = format!("random-{number}");
     let args = ["--name", &name, "busybox:test", "sh", "-c", payload];
     let args = [&["run", init], &FLAGS[..], &args].concat();
@@ -166,19 +179,37 @@ fn killed_at_random(host: &Host, number: usize, random: &mut Random) -> Option<D
         .spawn()
         .unwrap();
     thread::sleep(Duration::from_micros(random.below(900_000) as u64));
-    let inside = handles(host, &name);
+    let payloads = payloads(host, &name);
     child.kill().unwrap();
     child.wait().unwrap();
     let dead = Instant::now();
-    if init == "--no-init" || inside.is_empty() {
+    if init == "--no-init" || payloads.is_empty() {
         return None;
     }
-    inside.iter().for_each(wait_for_end);
-    Some(dead.elapsed())
+    payloads.iter().for_each(wait_for_end);
+    Some((dead.elapsed(), control()))
 }
 
-/// Handles on everybody in the run's cgroup.
-fn handles(host: &Host, name: &str) -> Vec<OwnedFd> {
+fn control() -> Duration {
+    let mut command = Command::new("cat");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut cat = command.spawn().unwrap();
+    let handle = pidfd::open(cat.id().try_into().unwrap()).unwrap();
+    // From then on it waits for more.
+    let mut stdin = cat.stdin.take().unwrap();
+    stdin.write_all(b"x").unwrap();
+    let mut stdout = cat.stdout.take().unwrap();
+    stdout.read_exact(&mut [0]).unwrap();
+    drop(stdin);
+    let ended = Instant::now();
+    wait_for_end(&handle);
+    let elapsed = ended.elapsed();
+    cat.wait().unwrap();
+    elapsed
+}
+
+/// Handles on the payload's processes: neither the init nor a runtime that is still at work.
+fn payloads(host: &Host, name: &str) -> Vec<OwnedFd> {
     let below = format!("{}/{name}/cgroup.procs", host.subpath());
     let roots = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
     let mut files = roots.map(|root| root.path().join(&below));
@@ -190,6 +221,12 @@ fn handles(host: &Host, name: &str) -> Vec<OwnedFd> {
     let text = text.or_else(|| fs::read_to_string(format!("/sys/fs/cgroup/{below}")).ok());
     let text = text.unwrap_or_default();
     let pids = text.lines().filter_map(|pid| pid.parse().ok());
+    let others = ["airtight", "runc"];
+    let is_payload = |pid: &i32| {
+        let name = processes::name(*pid);
+        !others.iter().any(|other| name.starts_with(other))
+    };
+    let pids = pids.filter(is_payload);
     pids.filter_map(|pid| pidfd::open(pid).ok()).collect()
 }
 

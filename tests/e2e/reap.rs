@@ -185,6 +185,32 @@ fn a_run_that_finds_what_is_nobody_s_at_containerd_reaps_only_its_own() {
 }
 
 #[test]
+fn a_dead_run_is_undone_without_harm_to_a_living_one_that_has_taken_its_name() {
+    let host = Host::new();
+    let name = ["run", "--name", "same"];
+    let mut command = host.command(&[&name[..], &SLEEP].concat());
+    // It has a record, and nothing of what that names.
+    let dead = Run::start(command.env(SWITCH, format!("{}:KILL", Step::Record.name())));
+    assert_eq!(dead.end().code, 137);
+    let elsewhere = host.path("elsewhere");
+    let flags = [
+        "--state-dir",
+        elsewhere.to_str().unwrap(),
+        "-v",
+        "/data",
+        "-i",
+    ];
+    let script = ["busybox:test", "sh", "-c", "echo ready; cat"];
+    let mut command = host.command(&[&name[..], &flags, &script].concat());
+    let mut alive = Run::ready(command.stdin(Stdio::piped()));
+    let output = host.airtight(&["reap"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stdout.ends_with(" directory\n"), "{output:?}");
+    alive.write(b"unharmed\n");
+    assert_eq!(alive.end().ok(), "unharmed\n");
+}
+
+#[test]
 fn after_a_reboot_everything_that_is_on_disk_is_undone() {
     let host = Host::new();
     let boot = host.path("boot-id");
