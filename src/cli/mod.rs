@@ -43,7 +43,7 @@ Examples:
   airtight run --dag-file dags/etl.py python3 /dags/etl.py
                                              image from dags/etl.py.metadata.yaml
   airtight parse dags                        what Airflow will say of these DAG files
-  airtight reap                              undoes what dead runs left; any command does the most of it
+  airtight reap                              undoes what dead runs left, a reboot included
 
 Exit codes of run:
   the payload's own, or
