@@ -124,9 +124,7 @@ fn a_living_run_is_left_alone_though_its_state_directory_is_gone() {
     host.run(&["--name", "alive", "busybox:test", "true"])
         .refused(&["the name alive is in use"]);
     alive.write(b"unharmed\n");
-    let output = alive.end();
-    assert_eq!((output.code, output.stdout.as_str()), (0, "unharmed\n"));
-    assert_eq!(host.airtight(&["reap"]).code, 0);
+    assert_eq!(alive.end().ok(), "unharmed\n");
 }
 
 #[test]
