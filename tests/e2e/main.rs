@@ -28,6 +28,7 @@ mod images;
 mod init_died;
 mod kernel_files;
 mod killed;
+mod leftovers;
 mod limits;
 mod memory;
 mod mounts;

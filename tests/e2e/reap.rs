@@ -6,28 +6,14 @@ use std::process::{Command, Stdio};
 use airtight::run::step::{SWITCH, Step};
 use nix::sys::signal::Signal;
 
-use super::support::{Host, Output, Run, processes};
-
-const SLEEP: [&str; 4] = ["busybox:test", "sh", "-c", "echo ready; exec sleep 1000"];
-
-/// A run called `name` whose airtight was killed while its payload ran.
-#[track_caller]
-fn dead(host: &Host, flags: &[&str]) {
-    let args = [&["run"], flags, &SLEEP].concat();
-    Run::ready(&mut host.command(&args)).destroy();
-}
-
-#[track_caller]
-fn assert_nothing_left(output: &Output) {
-    let said = (output.code, output.stdout.as_str(), output.stderr.as_str());
-    assert_eq!(said, (0, "", "airtight: nothing is left over\n"));
-}
+use super::support::shell::SLEEP;
+use super::support::{Host, Run, processes};
 
 #[test]
 fn a_clean_host_is_said_to_be_clean_on_stderr() {
     let host = Host::new();
-    assert_nothing_left(&host.airtight(&["reap"]));
-    assert_nothing_left(&host.airtight(&["reap", "--dry-run"]));
+    host.airtight(&["reap"]).nothing_is_left_over();
+    host.airtight(&["reap", "--dry-run"]).nothing_is_left_over();
     assert_eq!(host.airtight(&["reap", "--format", "json"]).stdout, "[]\n");
     assert!(
         !host.state().join("lock").exists(),
@@ -38,7 +24,7 @@ fn a_clean_host_is_said_to_be_clean_on_stderr() {
 #[test]
 fn a_dry_run_says_what_is_left_over_and_changes_nothing() {
     let host = Host::new();
-    dead(&host, &["--no-init", "--name", "gone", "-v", "/data"]);
+    host.dead(&["--no-init", "--name", "gone", "-v", "/data"]);
     let first = host.airtight(&["reap", "--dry-run"]);
     assert_eq!((first.code, first.stderr.as_str()), (1, ""));
     for word in [
@@ -56,13 +42,13 @@ fn a_dry_run_says_what_is_left_over_and_changes_nothing() {
     assert_eq!(processes::below(&host.subpath()).len(), 1);
     assert_eq!(host.airtight(&["reap", "--dry-run"]).stdout, first.stdout);
     assert_eq!(host.airtight(&["reap"]).code, 0);
-    assert_nothing_left(&host.airtight(&["reap", "--dry-run"]));
+    host.airtight(&["reap", "--dry-run"]).nothing_is_left_over();
 }
 
 #[test]
 fn what_was_undone_is_a_table_or_json() {
     let host = Host::new();
-    dead(&host, &["--name", "gone"]);
+    host.dead(&["--name", "gone"]);
     let output = host.airtight(&["reap"]);
     let lines: Vec<_> = output.stdout.lines().collect();
     assert!(lines[0].starts_with("RUN OR LEASE   OWNER"), "{output:?}");
@@ -71,7 +57,7 @@ fn what_was_undone_is_a_table_or_json() {
         (output.code, lines.len(), output.stderr.as_str()),
         (0, 2, "")
     );
-    dead(&host, &["--name", "gone"]);
+    host.dead(&["--name", "gone"]);
     let output = host.airtight(&["reap", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(json[0]["run"], "gone");
@@ -120,7 +106,7 @@ fn a_living_run_is_left_alone_though_its_state_directory_is_gone() {
     assert_eq!(refused.code, 125);
     assert!(refused.stderr.contains("its owner lives"), "{refused:?}");
     host.forget_everything();
-    assert_nothing_left(&host.airtight(&["reap"]));
+    host.airtight(&["reap"]).nothing_is_left_over();
     host.run(&["--name", "alive", "busybox:test", "true"])
         .refused(&["the name alive is in use"]);
     alive.write(b"unharmed\n");
@@ -132,12 +118,9 @@ fn runs_of_another_state_directory_on_the_same_containerd_are_left_alone() {
     let host = Host::new();
     let elsewhere = host.path("elsewhere");
     let elsewhere = elsewhere.to_str().unwrap();
-    dead(
-        &host,
-        &["--name", "theirs", "--state-dir", elsewhere, "-v", "/data"],
-    );
+    host.dead(&["--name", "theirs", "--state-dir", elsewhere, "-v", "/data"]);
     host.until_nobody_is_inside();
-    assert_nothing_left(&host.airtight(&["reap"]));
+    host.airtight(&["reap"]).nothing_is_left_over();
     host.run(&["--name", "theirs", "busybox:test", "true"])
         .refused(&["the name theirs is in use", elsewhere]);
     assert_eq!(host.ctr(&["containers", "ls", "-q"]), "theirs\n");
@@ -249,163 +232,6 @@ fn after_a_reboot_everything_that_is_on_disk_is_undone() {
 }
 
 #[test]
-fn the_name_of_a_dead_run_is_free_though_its_record_is_gone() {
-    let host = Host::new();
-    for (init, step) in [
-        ("--init", Step::Snapshot),
-        ("--init", Step::Container),
-        ("--no-init", Step::Start),
-        ("--init", Step::CgroupRemoved),
-    ] {
-        let flags = ["run", init, "--name", "again", "-v", "/data"];
-        let mut command = host.command(&[&flags[..], &SLEEP].concat());
-        if step == Step::CgroupRemoved {
-            command = host.command(&[&flags[..], &["busybox:test", "true"]].concat());
-        }
-        let run = Run::start(command.env(SWITCH, format!("{}:KILL", step.name())));
-        assert_eq!(run.end().code, 137, "{step:?}");
-        host.forget_everything();
-        let output = host.run(&[
-            "--name",
-            "again",
-            "-v",
-            "/data",
-            "busybox:test",
-            "echo",
-            "mine",
-        ]);
-        assert_eq!(output.ok(), "mine\n", "{step:?}");
-        host.until_nobody_is_inside();
-        host.assert_clean();
-    }
-}
-
-#[test]
-fn a_record_that_cannot_be_read_is_made_up_for_by_what_containerd_has() {
-    let host = Host::new();
-    dead(&host, &["--no-init", "--name", "broken", "-v", "/data"]);
-    fs::write(host.state().join("broken/record.json"), "{").unwrap();
-    let other = host.airtight(&["image", "ls", "-q"]);
-    assert!(other.stderr.contains("airtight reap broken"), "{other:?}");
-    let output = host.airtight(&["reap"]);
-    assert_eq!(output.code, 0, "{output:?}");
-    host.until_nobody_is_inside();
-}
-
-#[test]
-fn a_record_that_cannot_be_read_and_of_which_nothing_is_known_is_forgotten_when_it_is_named() {
-    let host = Host::new();
-    let run = host.state().join("broken");
-    fs::create_dir_all(&run).unwrap();
-    fs::write(run.join("lock"), "").unwrap();
-    fs::write(run.join("record.json"), "{").unwrap();
-    let output = host.airtight(&["reap"]);
-    assert_eq!(output.code, 1, "{output:?}");
-    assert!(output.stderr.contains("airtight reap broken"), "{output:?}");
-    assert_eq!(host.airtight(&["reap", "broken"]).code, 0);
-    assert!(!run.exists());
-}
-
-#[test]
-fn run_directories_without_a_record_are_removed_by_any_command() {
-    let host = Host::new();
-    for name in ["bare", "locked", "full"] {
-        fs::create_dir_all(host.state().join(name)).unwrap();
-    }
-    fs::write(host.state().join("locked/lock"), "").unwrap();
-    fs::create_dir(host.state().join("full/inside")).unwrap();
-    // A socket that a dead owner listened at.
-    let socket = host.state().join("full/inside/leash");
-    drop(std::os::unix::net::UnixListener::bind(socket).unwrap());
-    for name in ["bare", "locked", "full"] {
-        let output = host.run(&["--name", name, "busybox:test", "echo", name]);
-        assert_eq!(output.ok(), format!("{name}\n"));
-    }
-}
-
-/// Every directory of the cgroup `name` below this test's.
-fn cgroups(host: &Host, name: &str) -> Vec<std::path::PathBuf> {
-    let roots = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
-    let roots = roots
-        .map(|root| root.path())
-        .chain(["/sys/fs/cgroup".into()]);
-    let directories = roots.map(|root| root.join(host.subpath()).join(name));
-    directories.filter(|directory| directory.exists()).collect()
-}
-
-fn freeze(host: &Host, name: &str) {
-    for directory in cgroups(host, name) {
-        // Whichever of the two there is.
-        let _ = fs::write(directory.join("freezer.state"), "FROZEN");
-        if !directory.join("freezer.state").exists()
-            && !directory.starts_with("/sys/fs/cgroup/unified")
-        {
-            let _ = fs::write(directory.join("cgroup.freeze"), "1");
-        }
-    }
-}
-
-#[test]
-fn a_frozen_cgroup_of_a_dead_run_with_processes_in_it_is_emptied_and_removed() {
-    let host = Host::new();
-    for forget in [false, true] {
-        dead(&host, &["--no-init", "--name", "frozen"]);
-        freeze(&host, "frozen");
-        if forget {
-            host.forget_everything();
-        }
-        let output = host.airtight(&["reap"]);
-        assert_eq!(output.code, 0, "{output:?}");
-        assert!(output.stdout.contains("processes"), "{output:?}");
-        host.until_nobody_is_inside();
-        host.assert_clean();
-    }
-}
-
-#[test]
-fn the_cgroup_of_a_dead_run_is_in_nobody_s_way_whatever_is_in_it() {
-    let host = Host::new();
-    for (init, frozen) in [("--init", false), ("--no-init", false), ("--no-init", true)] {
-        dead(&host, &[init, "--name", "again"]);
-        if init == "--init" {
-            host.until_nobody_is_inside();
-        }
-        if frozen {
-            freeze(&host, "again");
-        }
-        host.forget_everything();
-        let output = host.run(&["--name", "again", "busybox:test", "echo", "mine"]);
-        assert_eq!(output.ok(), "mine\n", "{init} {frozen}");
-    }
-}
-
-#[test]
-fn a_cgroup_that_is_nobody_s_run_s_is_never_killed() {
-    let host = Host::new();
-    // Made like that of a run, by somebody else, who lives in it.
-    let mut made = Vec::new();
-    for root in ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"] {
-        let directory = std::path::Path::new(root)
-            .join(host.subpath())
-            .join("theirs");
-        if made.is_empty() && std::path::Path::new(root).join("cgroup.procs").exists() {
-            fs::create_dir_all(&directory).unwrap();
-            made.push(directory);
-        }
-    }
-    let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
-    fs::write(made[0].join("cgroup.procs"), stranger.id().to_string()).unwrap();
-    host.run(&["--name", "theirs", "busybox:test", "true"])
-        .refused(&["the name theirs is in use", "processes in it"]);
-    assert_nothing_left(&host.airtight(&["reap"]));
-    assert!(stranger.try_wait().unwrap().is_none());
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
-    processes::until("the cgroup is empty", || fs::remove_dir(&made[0]).is_ok());
-    host.remove_cgroup_parents();
-}
-
-#[test]
 fn a_containerd_that_is_not_there_leaves_the_host_unclean() {
     let host = Host::new();
     let output = host.airtight(&["reap", "--address", "/nowhere/containerd.sock"]);
@@ -419,7 +245,7 @@ fn a_containerd_that_is_not_there_leaves_the_host_unclean() {
 #[test]
 fn a_reap_that_is_ended_is_taken_up_by_the_next() {
     let host = Host::new();
-    dead(&host, &["--no-init", "--name", "gone"]);
+    host.dead(&["--no-init", "--name", "gone"]);
     let mut command = host.command(&["reap"]);
     let reap = Run::start(command.env(SWITCH, format!("{}:STOP", Step::Killed.name())));
     processes::until("nobody is inside", || {

@@ -4,7 +4,17 @@ use std::process::Stdio;
 
 use super::{Host, Output, Run, processes, runs};
 
+/// A payload that says `ready` and goes on until it is killed.
+pub const SLEEP: [&str; 4] = ["busybox:test", "sh", "-c", "echo ready; exec sleep 1000"];
+
 impl Host {
+    /// Leaves a run with these flags whose airtight was killed while its payload ran.
+    #[track_caller]
+    pub fn dead(&self, flags: &[&str]) {
+        let args = [&["run"], flags, &SLEEP].concat();
+        Run::ready(&mut self.command(&args)).destroy();
+    }
+
     /// What `script` prints, run by the shell of `busybox:test` with `flags`.
     #[track_caller]
     pub fn sh(&self, flags: &[&str], script: &str) -> String {
