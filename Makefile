@@ -13,6 +13,8 @@ IMAGES := $(CURDIR)/.cache/images
 AIRFLOW_IMAGES := $(CURDIR)/.cache/airflow-images
 # The Airflow of the demo and of bench-airflow.
 AIRFLOW := 3.3.2
+# How many runs test-faults kills at random.
+FAULTS := 500
 # Arguments of the program behind a target: make test ARGS='--test e2e', make bench ARGS='-n 100'
 ARGS ?=
 # make test KEEP_LOGS=1 leaves containerd's log under .cache/logs/
@@ -37,6 +39,10 @@ test: test-rust test-airflow-core ## run the tests: those of the program, and th
 test-rust: build images ## run every test of the program against a private containerd
 	@scripts/install-deps docker-registry skopeo openssl
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
+
+.PHONY: test-faults
+test-faults: build images ## kill airtight after every step and FAULTS=500 times at random; tables of what was undone
+	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) AIRTIGHT_TEST_FAULTS=$(FAULTS) $(WITH_CONTAINERD) cargo test --locked --test e2e -- --nocapture faults:: $(ARGS)
 
 .PHONY: test-airflow-core
 test-airflow-core: deps ## run the tests of parsing and tasks with Airflow 3

@@ -39,17 +39,18 @@ pub enum Life {
 impl Owner {
     /// This process.
     pub fn this_process() -> Result<Self> {
-        Self::of(Path::new("/proc"), std::process::id())
+        // Our own number may be another one there than here, where /proc is an outer PID namespace's.
+        Self::of(Path::new("/proc"), "self")
             .or_fail(Kind::Host, || "cannot read from /proc who we are")
     }
 
-    fn of(proc: &Path, pid: u32) -> std::io::Result<Self> {
-        let stat = fs::read_to_string(proc.join(pid.to_string()).join("stat"))?;
+    fn of(proc: &Path, process: &str) -> std::io::Result<Self> {
+        let stat = fs::read_to_string(proc.join(process).join("stat"))?;
         let stat = Stat::parse(&stat).ok_or(std::io::ErrorKind::InvalidData)?;
         Ok(Self {
             boot_id: boot_id(proc)?,
             pid_namespace: fs::metadata(proc.join("self/ns/pid"))?.ino(),
-            pid,
+            pid: stat.pid,
             started: stat.started,
         })
     }
@@ -92,6 +93,8 @@ fn boot_id(proc: &Path) -> std::io::Result<String> {
 
 /// What is read of proc_pid_stat(5).
 struct Stat {
+    /// Field 1.
+    pid: u32,
     /// It is dead, and its parent has not looked yet.
     ended: bool,
     /// Field 22.
@@ -101,10 +104,12 @@ struct Stat {
 impl Stat {
     /// The second field is the program's name in brackets, which may hold anything.
     fn parse(text: &str) -> Option<Self> {
+        let (pid, _) = text.split_once(' ')?;
         let (_, fields) = text.rsplit_once(')')?;
         let mut fields = fields.split_ascii_whitespace();
         let state = fields.next()?;
         Some(Self {
+            pid: pid.parse().ok()?,
             ended: matches!(state, "Z" | "X"),
             // The third field was the state.
             started: fields.nth(22 - 4)?.parse().ok()?,
@@ -117,7 +122,7 @@ impl Owner {
     /// This machine's, of a process that has ended.
     pub fn dead() -> Self {
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        let owner = Self::of(Path::new("/proc"), child.id()).unwrap();
+        let owner = Self::of(Path::new("/proc"), &child.id().to_string()).unwrap();
         child.wait().unwrap();
         owner
     }
@@ -130,7 +135,8 @@ mod tests {
 
     #[test]
     fn we_are_alive_and_one_that_has_ended_is_dead() {
-        assert_eq!(Owner::this_process().unwrap().life(), Life::Alive);
+        let we = Owner::this_process().unwrap();
+        assert_eq!((we.pid, we.life()), (std::process::id(), Life::Alive));
         assert_eq!(Owner::dead().life(), Life::Dead);
     }
 
@@ -141,7 +147,7 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let owner = Owner::of(Path::new("/proc"), child.id()).unwrap();
+        let owner = Owner::of(Path::new("/proc"), &child.id().to_string()).unwrap();
         assert_eq!(owner.life(), Life::Alive);
         drop(child.stdin.take());
         // The end of its output comes just before its own.

@@ -46,7 +46,7 @@ Examples:
   airtight run --dag-file dags/etl.py python3 /dags/etl.py
                                              image from dags/etl.py.metadata.yaml
   airtight parse dags                        what Airflow will say of these DAG files
-  airtight reap                              undoes what dead runs left; any command does the most of it
+  airtight reap                              undoes what dead runs left, a reboot included
 
 Exit codes of run:
   the payload's own, or
@@ -57,6 +57,7 @@ Exit codes of run:
   128+n    killed by signal n; 137 also for memory: --verdict says which
 
 Exit codes of parse: 0, 1 import errors, 125 airtight failed.
+Exit codes of reap: 0 the host is clean, 1 something remains.
 Exit codes of the other verbs: 0, or 1 failed (125 for bundle), 125 the command line is wrong, 128+n ended by signal n.";
 
 /// The whole command line.

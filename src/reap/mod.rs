@@ -1,9 +1,9 @@
 //! Undoing what dead owners left.
 //!
 //! Every command begins with [`dead_owners`]: a directory read and a lock tried for each run. A run
-//! whose lock can be had has no owner any more; its record says what to undo. [`everything`] is for
+//! whose lock can be had has no owner any more; its record says what to undo. [`Scope::undo`] is for
 //! `airtight reap` alone: it also finds what has no record in the state directory any more, by the record
-//! that each thing bears ([`sweep`]). Never touched: what a living owner holds, what another state
+//! that each thing bears (`sweep.rs`). Never touched: what a living owner holds, what another state
 //! directory's run has made, and what bears no record of ours.
 
 mod reaper;

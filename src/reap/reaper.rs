@@ -20,7 +20,7 @@ use crate::run::state::{Found, RunDir, State};
 /// How many are undone at once: each has the runtime started, on processors that others need too.
 const AT_ONCE: usize = 8;
 /// A containerd that is well answers within milliseconds, on a busy disk within a second or two.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether anything is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,8 +132,9 @@ impl<'a> Reaper<'a> {
         self.under_way.spawn(async move {
             let undone = match (answer, mode, dir) {
                 (Ok(()), Mode::Undo, Some(dir)) => undo(&record, &client, &state, dir).await,
+                (Ok(()), _, dir) => look(&record, &client, dir).await,
                 (Err(why), Mode::Undo, _) => end_processes(&record, &why).await,
-                (_, _, dir) => look(&record, &client, dir).await,
+                (Err(why), Mode::Look, _) => waits_for_containerd(&why),
             };
             Reaped {
                 name: record.id.to_string(),
@@ -215,8 +216,15 @@ async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) -> U
 async fn end_processes(record: &Record, why: &Error) -> Undone {
     let mut undone = Undone::default();
     undone.note(Thing::Processes, cleanup::kill(record).await);
-    undone.left.push(format!("it waits for containerd: {why}"));
+    undone.left.extend(waits_for_containerd(why).left);
     undone
+}
+
+fn waits_for_containerd(why: &Error) -> Undone {
+    Undone {
+        things: Vec::new(),
+        left: vec![format!("it waits for containerd: {why}")],
+    }
 }
 
 async fn look(record: &Record, client: &Client, dir: Option<RunDir>) -> Undone {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use containerd_client::services::v1::ListContainersRequest;
 
 use super::Scope;
+use super::reaper::ANSWER_LIMIT;
 use crate::cgroup;
 use crate::containerd::{self, Result as Answer};
 use crate::failure::Result;
@@ -23,7 +24,9 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 pub async fn records(scope: &Scope<'_>) -> Result<Vec<Record>> {
     let [root, _] = scope.state.directories();
     let mut found = Found::default();
-    containerd::reach(&scope.connection.address).await?;
+    let address = &scope.connection.address;
+    containerd::reach(address).await?;
+    scope.client.answers_within(ANSWER_LIMIT, address).await?;
     found.add(in_containerd(scope).await?, root);
     found.add(volumes::records(&scope.state.all_volumes()), root);
     let mounts = found.records.values();

@@ -48,7 +48,7 @@ pub struct State {
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 /// What a run directory turned out to be.
@@ -94,7 +94,7 @@ impl State {
             .or_fail(Kind::Host, || format!("cannot lock {}", path.display()))
             .map(|lock| RunDir {
                 path: path.clone(),
-                _lock: lock,
+                lock,
             })
             .and_then(|dir| then(&dir).map(|()| dir));
         if made.is_err() {
@@ -238,6 +238,10 @@ impl RunDir {
 
     /// Removes it; the run is then forgotten.
     pub fn remove(self) -> Result<()> {
+        // Somebody has removed it before us, and another run may have made one of its name.
+        if !is_at(&self.lock, &self.path.join(LOCK)) {
+            return Ok(());
+        }
         // What is mounted below is not ours to remove.
         self.release_mounts()?;
         // Nobody who looks meanwhile may put a new lock into it.
@@ -340,7 +344,7 @@ fn try_lock(path: &Path, opened: std::io::Result<File>) -> std::io::Result<Found
             Ok(lock) if !is_at(&lock, &path.join(LOCK)) => Ok(Found::Absent),
             Ok(lock) => Ok(Found::Dead(RunDir {
                 path: path.to_owned(),
-                _lock: lock,
+                lock,
             })),
             Err((_, Errno::EWOULDBLOCK)) => Ok(Found::Held),
             Err((_, errno)) => Err(errno.into()),
@@ -449,6 +453,17 @@ mod tests {
         assert_eq!(rest.record().unwrap(), None);
         rest.remove().unwrap();
         state.create(&record).unwrap();
+    }
+
+    #[test]
+    fn what_another_run_has_made_where_one_was_removed_is_left_alone() {
+        let (_dir, state) = state();
+        let record = Record::fixture("a");
+        let first = state.create(&record).unwrap();
+        fs::remove_dir_all(first.path()).unwrap();
+        let second = state.create(&record).unwrap();
+        first.remove().unwrap();
+        assert_eq!(second.record().unwrap(), Some(record));
     }
 
     #[test]
