@@ -21,6 +21,7 @@ pub mod kernel;
     reason = "sockets that carry descriptors, and handles on processes"
 )]
 pub mod leash;
+pub mod log;
 pub mod parse;
 pub mod plan;
 pub mod reap;

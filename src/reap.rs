@@ -14,6 +14,7 @@ use crate::containerd::{Client, Error, Result as Answer};
 use crate::failure::Result;
 use crate::id::ContainerId;
 use crate::run::cleanup;
+use crate::run::papers;
 use crate::run::record::Record;
 use crate::run::state::{Found, RunDir, State};
 
@@ -60,6 +61,8 @@ impl Reaper {
             // Its maker died before anything else was made.
             return dir.remove();
         };
+        // First of all: while the name is ours, what is kept under it is this run's.
+        papers::owner_died(state, &record)?;
         let client = Client::new(&record.address, &record.namespace)?;
         let answer = self.answer(&record.address, &client).await;
         let (state, id) = (state.clone(), id.clone());

@@ -25,6 +25,7 @@ use serde::Serialize;
 
 use crate::cgroup::{Layout, Subpath};
 use crate::config::Settings;
+use crate::config::settings::Log;
 use crate::config::values::{AppArmor, IpcMode, NetworkMode, PidMode, Seccomp, UtsMode};
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
@@ -40,7 +41,7 @@ pub use mounts::{MountKind, PlannedMount, RunFile};
 pub use process::Process;
 
 /// Everything that will be done for one run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     /// The container, its snapshot, its cgroup and its run directory are called so.
     pub id: ContainerId,
@@ -76,6 +77,8 @@ pub struct Plan {
     pub labels: BTreeMap<String, String>,
     /// How it ends.
     pub stop: StopPlan,
+    /// What is kept of it, if it is detached.
+    pub keeping: KeepingPlan,
     /// What executes it.
     pub runtime: RuntimePlan,
     /// What the user should know, though it is no reason to refuse.
@@ -83,7 +86,7 @@ pub struct Plan {
 }
 
 /// The image and how it is unpacked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "the image's own terms")]
 pub struct ImagePlan {
     pub name: String,
@@ -105,7 +108,7 @@ pub struct Namespaces {
 }
 
 /// The container's cgroup: `<mount path>/<controller…>/<subpath>/<id>`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "AIP-46's own names")]
 pub struct CgroupPlan {
     pub mount_path: PathBuf,
@@ -123,8 +126,17 @@ pub struct StopPlan {
     pub time_limit: Option<Duration>,
 }
 
+/// What is kept of a detached run; nothing is of another one.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct KeepingPlan {
+    /// Its output, and how much of it.
+    pub log: Log,
+    /// All of it is removed when the run has ended.
+    pub remove: bool,
+}
+
 /// containerd's runtime and the OCI runtime below it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RuntimePlan {
     /// The shim, such as `io.containerd.runc.v2`.
     pub name: String,
@@ -206,6 +218,10 @@ impl Plan {
                 .iter()
                 .map(|label| (label.name.clone(), label.value.clone()))
                 .collect(),
+            keeping: KeepingPlan {
+                log: settings.log,
+                remove: settings.remove.unwrap_or(false),
+            },
             runtime: RuntimePlan {
                 name: settings.runtime.clone(),
                 binary: settings.runtime_binary.clone(),

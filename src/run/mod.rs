@@ -4,12 +4,14 @@
 //! the record, which is the first thing written.
 
 pub mod cleanup;
+mod detached;
 mod early;
 mod end;
 pub mod fenced;
 mod fifo;
 mod first;
 mod launch;
+pub mod papers;
 pub mod preview;
 mod progress;
 mod readable;
@@ -17,6 +19,7 @@ pub mod record;
 mod release;
 mod rootfs;
 mod runc;
+pub mod seen;
 mod shim;
 mod signals;
 pub mod state;
@@ -28,6 +31,7 @@ mod thread;
 pub mod verdict;
 mod wait;
 
+use std::os::fd::OwnedFd;
 use std::process;
 
 use tokio::sync::oneshot::Receiver;
@@ -38,6 +42,7 @@ use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
 use self::launch::{Created, Launch, TaskStdio};
+use self::papers::{Holding, Papers};
 pub use self::readable::MustRead;
 use self::record::Record;
 use self::signals::Signals;
@@ -49,7 +54,7 @@ use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
 use crate::cgroup::{Group, Usage};
 use crate::containerd::Client;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Context, Failure, Kind, Result};
 use crate::image::Image;
 use crate::leash::{Leash, Listener, Payload, pids};
 use crate::plan::{MountKind, Plan};
@@ -74,6 +79,10 @@ pub struct Job<'a> {
     pub connection: &'a Connection,
     pub state: &'a State,
     pub must_read: Option<MustRead<'a>>,
+    /// Told when the payload has been started.
+    pub on_start: &'a dyn Fn(),
+    /// Who holds it.
+    pub holding: Holding,
 }
 
 /// The verdict, and for a run that did not start the failure behind it.
@@ -88,7 +97,7 @@ pub struct Outcome {
 ///
 /// An error means that nothing was begun; a run that failed half-way is an outcome.
 pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
-    job.check_terminal()?;
+    job.check_streams()?;
     let mut signals = Signals::listen()?;
     let record = job.record();
     // Cleanup removes everything of this name: nothing of it may be somebody else's.
@@ -97,43 +106,60 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     phases.lap("record");
     reached(Step::Record);
 
-    let lived = live(job, &record, &dir, &mut signals, &mut phases).await;
-    reached(Step::End);
+    let (papers, lived) = match job.papers(&dir, &record) {
+        Ok(papers) => {
+            let launch = Launch {
+                job,
+                record: &record,
+                dir: &dir,
+            };
+            let lived = live(launch, &papers, &mut signals, &mut phases).await;
+            (Some(papers), lived)
+        }
+        Err(failure) => (None, Err(failure)),
+    };
     let usage = job.usage();
-    let leftovers = cleanup::undo(&record, job.client, job.state, dir).await;
-    phases.lap("cleanup");
-
     let (cause, failure) = match lived {
         Ok(end) => (end.cause(job.program(), &usage), None),
         Err(failure) => (Cause::start_failed(&failure), Some(failure)),
     };
-    Ok(Outcome {
-        verdict: Verdict::new(job.facts(), cause, phases, usage, leftovers),
-        failure,
-    })
+    let said = papers.as_ref().map(|papers| papers.say_end(&cause));
+    reached(Step::End);
+    let mut leftovers = cleanup::undo(&record, job.client, job.state, dir).await;
+    leftovers.extend(said.and_then(Result::err).map(|why| why.to_string()));
+    phases.lap("cleanup");
+    let mut verdict = Verdict::new(job.facts(), cause, phases, usage, leftovers);
+    if let Some(papers) = papers
+        && let Err(why) = papers.close(&verdict).await
+    {
+        verdict.leftovers.push(why.to_string());
+    }
+    Ok(Outcome { verdict, failure })
 }
 
 /// From nothing to the payload's end.
 async fn live(
-    job: Job<'_>,
-    record: &Record,
-    dir: &RunDir,
+    launch: Launch<'_>,
+    papers: &Papers,
     signals: &mut Signals,
     phases: &mut Phases,
 ) -> Result<End> {
-    let launch = Launch { job, record, dir };
+    let Launch { job, dir, .. } = launch;
     let process = &job.plan.process;
-    let fifos = if process.init {
+    let fifos = if process.init || job.is_detached() {
         None
     } else {
         Some(Fifos::prepare(process, dir.path())?)
     };
-    let nothing = TaskStdio::default();
+    let others = match job.holding {
+        Holding::Detached => detached::task_stdio(process, papers)?,
+        Holding::Foreground => TaskStdio::default(),
+    };
     let mut early = Early {
         time_limit: job.time_limit(phases),
         signals,
     };
-    let task_stdio = fifos.as_ref().map_or(&nothing, |fifos| &fifos.task);
+    let task_stdio = fifos.as_ref().map_or(&others, |fifos| &fifos.task);
     let creating = launch.create(task_stdio, phases);
     let Created { pid, listener } = match early.unless_asked(creating).await? {
         Attempt::Done(created) => created,
@@ -141,9 +167,13 @@ async fn live(
     };
 
     let mut task = wait_for_task(job);
+    detached::check_log(papers)?;
+    let on_start = || job.has_started(papers, pid);
     let first = FirstProcess::hold(pid, job.group()?);
     let mut output = Output::default();
     let mut terminal = None;
+    let mut screen = None;
+    let mut _stdin = None;
     let leash = if let Some(listener) = listener {
         let starting = start_init(launch, listener, &mut task);
         let leash = match early.unless_asked(starting).await? {
@@ -153,7 +183,17 @@ async fn live(
         if process.random_pids {
             randomise_pids(pid)?;
         }
-        output.copies = hand_over(job, &leash)?;
+        if !job.is_detached() {
+            output.copies = hand_over(job, &leash)?;
+        } else if process.terminal {
+            let stdout = detached::output(leash.pid(), 1);
+            screen = Some(stdout.or_fail(Kind::Host, || "cannot reach the log")?);
+            give(job, &leash, Vec::new())?;
+        } else {
+            let streams = detached::streams(process, leash.pid())?;
+            _stdin = streams.stdin;
+            give(job, &leash, streams.inside.into())?;
+        }
         Some(leash)
     } else {
         if process.terminal {
@@ -165,6 +205,7 @@ async fn live(
         let stdin = fifos.as_ref().map(Fifos::feed).transpose()?.flatten();
         launch.start().await?;
         phases.lap("start");
+        on_start();
         reached(Step::Start);
         terminal.iter().for_each(Terminal::resize);
         close_stdin_at_its_end(job, stdin);
@@ -178,8 +219,10 @@ async fn live(
         first,
         leash,
         terminal,
-        interactive: process.interactive,
+        interactive: process.interactive && !job.is_detached(),
         output,
+        screen,
+        on_start: &on_start,
     };
     Ok(supervisor.watch(task, phases).await)
 }
@@ -219,22 +262,27 @@ fn wait_for_task(job: Job<'_>) -> WaitForTask {
     })
 }
 
-/// Gives the payload its descriptors.
+/// Gives the payload our descriptors.
 fn hand_over(job: Job<'_>, leash: &Leash) -> Result<Vec<stdio::Copy>> {
     let process = &job.plan.process;
-    let mut descriptors = stdio::passed(&process.pass_fds)?;
-    let mut copies = Vec::new();
-    let terminal = process.terminal.then(terminal::window_size);
-    if !process.terminal {
-        let stdio = Stdio::prepare(process, job.survey)?;
-        descriptors.extend((0..).zip(stdio.inside));
-        copies = stdio.copies;
+    if process.terminal {
+        give(job, leash, Vec::new())?;
+        return Ok(Vec::new());
     }
+    let stdio = Stdio::prepare(process, job.survey)?;
+    give(job, leash, stdio.inside.into())?;
+    Ok(stdio.copies)
+}
+
+/// Has the payload started with `standard` as its 0, 1 and 2, or with a terminal and none.
+fn give(job: Job<'_>, leash: &Leash, standard: Vec<OwnedFd>) -> Result<()> {
+    let process = &job.plan.process;
+    let mut descriptors = stdio::passed(&process.pass_fds)?;
+    descriptors.extend((0..).zip(standard));
     leash.start(Payload {
-        terminal,
+        terminal: process.terminal.then(terminal::window_size),
         descriptors,
-    })?;
-    Ok(copies)
+    })
 }
 
 /// Tells the shim when our stdin has ended; it holds the FIFO open itself.
@@ -259,9 +307,12 @@ fn init_failed(end: &wait::TaskEnd) -> Failure {
 }
 
 impl Job<'_> {
-    /// The one conflict that only a real run has: a plan or a bundle can be made anywhere.
-    fn check_terminal(&self) -> Result<()> {
+    /// The conflicts that only a real run has: a plan or a bundle can be made anywhere.
+    fn check_streams(&self) -> Result<()> {
         let process = &self.plan.process;
+        if self.is_detached() {
+            return detached::check(process);
+        }
         let wanted = process.terminal && process.interactive;
         if wanted && self.survey.descriptor(0) != Some(Descriptor::Terminal) {
             return Err(
@@ -270,6 +321,22 @@ impl Job<'_> {
             );
         }
         Ok(())
+    }
+
+    fn is_detached(&self) -> bool {
+        self.holding == Holding::Detached
+    }
+
+    fn papers(&self, dir: &RunDir, record: &Record) -> Result<Papers> {
+        let shown = self.plan.clone().masked();
+        Papers::begin(self.state, dir, record, &shown, self.holding)
+    }
+
+    /// The payload runs: nothing may keep us from watching it.
+    fn has_started(&self, papers: &Papers, pid: u32) {
+        // A disk that is full costs the time in a list.
+        let _ = papers.say_started(pid);
+        (self.on_start)();
     }
 
     fn record(&self) -> Record {

@@ -5,8 +5,10 @@
 //! /run/airtight/cgroup-parents     cgroups made above the containers' own
 //! /run/airtight/<id>/lock          held by the owner; the kernel releases it when the owner dies
 //! /run/airtight/<id>/record.json   what is about to be made
+//! /run/airtight/<id>/about.json …  what is shown of a run in the foreground (papers.rs)
 //! /run/airtight/<id>/hosts …       files mounted into the container
 //! /run/airtight/<id>/mounts/       where others' files are mounted, until the container has them
+//! /var/lib/airtight/runs/<id>/     the same papers of a detached run, its log, and a lock of its own
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -28,8 +30,11 @@ pub const DEFAULT_STATE: &str = "/run/airtight";
 /// Where anonymous volumes are kept unless told otherwise: on disk.
 pub const DEFAULT_DATA: &str = "/var/lib/airtight";
 
-const LOCK: &str = "lock";
+/// What an owner holds while it lives, in a directory of its run.
+pub(super) const LOCK: &str = "lock";
 const RECORD: &str = "record.json";
+/// What is kept of detached runs, below the data directory.
+const KEPT: &str = "runs";
 const MOUNTS: &str = "mounts";
 
 /// The directories airtight itself needs.
@@ -101,27 +106,35 @@ impl State {
 
     /// The ids that have a run directory.
     pub fn ids(&self) -> Result<Vec<ContainerId>> {
-        let entries = match fs::read_dir(&self.root) {
-            Ok(entries) => entries,
-            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(why) => {
-                return Err(
-                    Failure::host(format!("cannot read {}", self.root.display())).because(why),
-                );
-            }
-        };
-        let id = |entry: fs::DirEntry| {
-            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            is_dir
-                .then(|| entry.file_name().to_str()?.parse().ok())
-                .flatten()
-        };
-        Ok(entries.flatten().filter_map(id).collect())
+        ids_in(&self.root)
     }
 
-    /// The run that `word` names: its whole id or name, or the beginning of no other's.
+    /// The ids of detached runs of which something is kept, alive or ended.
+    pub fn kept_ids(&self) -> Result<Vec<ContainerId>> {
+        ids_in(&self.data.join(KEPT))
+    }
+
+    /// Where the run directory of `id` is.
+    pub fn directory(&self, id: &ContainerId) -> PathBuf {
+        self.root.join(id.as_str())
+    }
+
+    /// Where what is kept of the detached run `id` is.
+    pub fn kept(&self, id: &ContainerId) -> PathBuf {
+        self.data.join(KEPT).join(id.as_str())
+    }
+
+    /// Whether `id` is a run that has an owner who lives.
+    pub fn is_alive(&self, id: &ContainerId) -> bool {
+        let dir = self.directory(id);
+        dir.join(RECORD).exists() && is_locked(&dir)
+    }
+
+    /// The run that `word` names, alive or ended: its whole id or name, or the beginning of no other's.
     pub fn named(&self, word: &str) -> Result<ContainerId> {
-        let mut ids = self.ids()?;
+        let mut ids = [self.ids()?, self.kept_ids()?].concat();
+        ids.sort_unstable();
+        ids.dedup();
         if let Some(whole) = ids.iter().position(|id| id.as_str() == word) {
             return Ok(ids.swap_remove(whole));
         }
@@ -139,6 +152,12 @@ impl State {
                 )
             }
         }
+    }
+
+    /// The record of the run `id`, where there is one that can be read.
+    pub fn record(&self, id: &ContainerId) -> Option<Record> {
+        let bytes = fs::read(self.directory(id).join(RECORD)).ok()?;
+        serde_json::from_slice(&bytes).ok()
     }
 
     /// Looks whether the owner of `id` lives.
@@ -251,7 +270,32 @@ impl RunDir {
     }
 }
 
-fn private_dir() -> DirBuilder {
+fn ids_in(dir: &Path) -> Result<Vec<ContainerId>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(why) => {
+            return Err(Failure::host(format!("cannot read {}", dir.display())).because(why));
+        }
+    };
+    let id = |entry: fs::DirEntry| {
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        is_dir
+            .then(|| entry.file_name().to_str()?.parse().ok())
+            .flatten()
+    };
+    Ok(entries.flatten().filter_map(id).collect())
+}
+
+/// Whether somebody holds the lock in `dir`. The question keeps nobody else from it but an owner that is
+/// just being born, whose record is not there yet.
+fn is_locked(dir: &Path) -> bool {
+    let lock =
+        File::open(dir.join(LOCK)).map(|file| Flock::lock(file, FlockArg::LockSharedNonblock));
+    matches!(lock, Ok(Err((_, Errno::EWOULDBLOCK))))
+}
+
+pub(super) fn private_dir() -> DirBuilder {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
     builder
@@ -309,7 +353,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+pub(super) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     OpenOptions::new()
         .create_new(true)
         .write(true)

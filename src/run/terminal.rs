@@ -30,9 +30,14 @@ enum Master {
 }
 
 impl Terminal {
-    /// Connects the payload's terminal to our stdout and, where wanted, our stdin. The copy ends when
-    /// nobody inside uses the terminal any more.
-    pub fn connect(master: OwnedFd, interactive: bool, copies: &mut Output) -> Result<Self> {
+    /// Connects the payload's terminal to `screen`, or our stdout, and, where wanted, our stdin. The copy
+    /// ends when nobody inside uses the terminal any more.
+    pub fn connect(
+        master: OwnedFd,
+        interactive: bool,
+        screen: Option<File>,
+        copies: &mut Output,
+    ) -> Result<Self> {
         let cannot = || "cannot connect the payload's terminal";
         let mut raw = None;
         if interactive {
@@ -43,13 +48,19 @@ impl Terminal {
             keys.and_then(|(from, to)| copy_in_thread(from, to))
                 .or_fail(Kind::Host, cannot)?;
         }
-        let screen = io::stdout()
-            .as_fd()
-            .try_clone_to_owned()
-            .or_fail(Kind::Host, cannot)?;
+        let screen = match screen {
+            Some(screen) => screen,
+            None => File::from(
+                io::stdout()
+                    .as_fd()
+                    .try_clone_to_owned()
+                    .or_fail(Kind::Host, cannot)?,
+            ),
+        };
         let output = master.try_clone().or_fail(Kind::Host, cannot)?;
-        let (from, to) = (File::from(output), File::from(screen));
-        copies.relay(from, to, |_| {}).or_fail(Kind::Host, cannot)?;
+        copies
+            .relay(File::from(output), screen, |_| {})
+            .or_fail(Kind::Host, cannot)?;
         Ok(Self {
             master: Master::Ours(master),
             _raw: raw,

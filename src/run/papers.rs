@@ -1,0 +1,425 @@
+//! What is written of a run beside its record, for those who ask for it: `ps`, `inspect`, `wait`.
+//!
+//! ```text
+//! about.json     what it is; written once
+//! plan.json      every decision, with secrets masked; written once
+//! started.json   when the payload was started, and its pid; written when it is
+//! verdict.json   how it ended: blanks until then
+//! log/           of a detached run, its output
+//! ```
+//!
+//! A run in the foreground has them in its run directory, and they go with it. Those of a detached run are
+//! on disk until somebody removes them, and the owner holds a lock of their own until the last is written.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::record::Record;
+use super::state::{LOCK, RunDir, State, private_dir, write_new};
+use super::verdict::{Cause, Verdict};
+use crate::config::values::LogDriver;
+use crate::failure::{Context, Failure, Kind, Result};
+use crate::id::ContainerId;
+use crate::log::limits::Limits;
+use crate::log::writer;
+use crate::plan::Plan;
+
+/// Room for a verdict: a disk that has become full meanwhile shall not cost the exit code.
+const ROOM: usize = 4096;
+
+/// How long the end of the log is waited for. The shim gives its writer 12 s (containerd,
+/// `pkg/process/io_util.go`, `binaryIOProcTermTimeout`).
+const LOG_LIMIT: Duration = Duration::from_secs(15);
+
+const ABOUT: &str = "about.json";
+const PLAN: &str = "plan.json";
+const STARTED: &str = "started.json";
+const VERDICT: &str = "verdict.json";
+const LOG: &str = "log";
+
+/// What a run is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct About {
+    /// As its containers and its papers are called.
+    pub id: ContainerId,
+    /// The image's name.
+    pub image: String,
+    /// Its manifest's digest.
+    pub image_digest: String,
+    /// What runs in it, secrets masked.
+    pub command: Vec<String>,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// Of the container, secrets masked.
+    pub labels: BTreeMap<String, String>,
+    /// Its owner is in the background.
+    pub detached: bool,
+    /// Nothing of it is kept when it has ended.
+    pub remove: bool,
+    /// It has a log.
+    pub logged: bool,
+    /// Where the owner lives or lived.
+    pub boot_id: String,
+    /// Its pid.
+    pub owner: u32,
+    /// How long a stop may take.
+    pub stop_timeout: Duration,
+}
+
+/// When a payload was started.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Started {
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// Of the container's first process, on the host.
+    pub pid: u32,
+}
+
+/// The papers of a run whose owner we are.
+#[derive(Debug)]
+pub struct Papers {
+    dir: PathBuf,
+    about: About,
+    verdict: File,
+    started: Cell<bool>,
+    /// Where they are kept.
+    _lock: Option<Flock<File>>,
+}
+
+impl About {
+    fn of(plan: &Plan, record: &Record, holding: Holding) -> Self {
+        let detached = holding == Holding::Detached;
+        Self {
+            id: record.id.clone(),
+            image: plan.image.name.clone(),
+            image_digest: plan.image.digest.clone(),
+            command: plan.process.args.clone(),
+            created_at: now(),
+            labels: plan.labels.clone(),
+            detached,
+            remove: !detached || plan.keeping.remove,
+            logged: detached && plan.keeping.log.driver == LogDriver::Local,
+            boot_id: record.boot_id.clone(),
+            owner: record.owner,
+            stop_timeout: plan.stop.timeout,
+        }
+    }
+}
+
+/// Who holds a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holding {
+    /// Whoever asked for it.
+    Foreground,
+    /// An owner in the background.
+    Detached,
+}
+
+impl Papers {
+    /// Writes those of the run that `dir` belongs to; `plan` is masked. What was kept of an ended run of
+    /// the same name is removed: nobody else can be at it, for the name is ours.
+    pub fn begin(
+        state: &State,
+        dir: &RunDir,
+        record: &Record,
+        plan: &Plan,
+        holding: Holding,
+    ) -> Result<Self> {
+        let about = About::of(plan, record, holding);
+        let kept = state.kept(&record.id);
+        if holding == Holding::Foreground {
+            remove(&kept)?;
+            return Self::write(dir.path().to_owned(), about, plan, None);
+        }
+        // Complete or not there: an id begins with a letter or a digit.
+        let half = half(state, &record.id);
+        remove(&half)?;
+        let cannot = || format!("cannot make {}", half.display());
+        private_dir()
+            .recursive(true)
+            .create(&half)
+            .or_fail(Kind::Host, cannot)?;
+        let lock = File::options()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(half.join(LOCK))
+            .and_then(|file| {
+                let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+                locked.map_err(|(_, errno)| errno.into())
+            })
+            .or_fail(Kind::Host, cannot)?;
+        if about.logged {
+            let limits = Limits {
+                max_size: plan.keeping.log.max_size,
+                max_files: plan.keeping.log.max_files,
+            };
+            writer::prepare(&half.join(LOG), limits)?;
+        }
+        let mut papers = Self::write(half.clone(), about, plan, Some(lock))?;
+        remove(&kept)?;
+        fs::rename(&half, &kept)
+            .or_fail(Kind::Host, || format!("cannot make {}", kept.display()))?;
+        papers.dir = kept;
+        Ok(papers)
+    }
+
+    fn write(dir: PathBuf, about: About, plan: &Plan, lock: Option<Flock<File>>) -> Result<Self> {
+        let cannot = || format!("cannot write {}", dir.display());
+        let write = |name: &str, bytes: Vec<u8>| write_new(&dir.join(name), &bytes, 0o600);
+        let json = |value: serde_json::Result<Vec<u8>>| value.or_fail(Kind::Host, cannot);
+        let (about_json, plan_json) = (
+            json(serde_json::to_vec_pretty(&about))?,
+            json(serde_json::to_vec_pretty(plan))?,
+        );
+        write(ABOUT, about_json)
+            .and_then(|()| write(PLAN, plan_json))
+            .and_then(|()| write(VERDICT, vec![b' '; ROOM]))
+            .or_fail(Kind::Host, cannot)?;
+        let verdict = File::options()
+            .write(true)
+            .open(dir.join(VERDICT))
+            .or_fail(Kind::Host, cannot)?;
+        Ok(Self {
+            dir,
+            about,
+            verdict,
+            started: Cell::new(false),
+            _lock: lock,
+        })
+    }
+
+    /// Where the log is, where there is one.
+    pub fn log(&self) -> Option<PathBuf> {
+        self.about.logged.then(|| self.dir.join(LOG))
+    }
+
+    /// The payload has been started; `pid` is the container's first process.
+    pub fn say_started(&self, pid: u32) -> Result<()> {
+        self.started.set(true);
+        let started = Started {
+            started_at: now(),
+            pid,
+        };
+        let cannot = || format!("cannot write {}", self.dir.join(STARTED).display());
+        let json = serde_json::to_vec(&started).or_fail(Kind::Host, cannot)?;
+        let half = self.dir.join("started.new");
+        write_new(&half, &json, 0o600)
+            .and_then(|()| fs::rename(&half, self.dir.join(STARTED)))
+            .or_fail(Kind::Host, cannot)
+    }
+
+    /// Says how it ended, before anything is undone: whoever waits learns it even if we die over that.
+    pub fn say_end(&self, cause: &Cause) -> Result<()> {
+        self.say(end_of(&self.about, cause, Some(now()))?)
+    }
+
+    /// Everything is undone: writes the last word, or removes what is not to be kept. A run that was never
+    /// started has been told of, and leaves nothing.
+    pub async fn close(self, verdict: &Verdict) -> Result<()> {
+        if !self.about.detached {
+            return Ok(());
+        }
+        if let Some(log) = self.log() {
+            // In a thread of its own: one that hangs is not waited for.
+            let end = tokio::task::spawn_blocking(move || writer::wait_for_end(&log));
+            let _ = tokio::time::timeout(LOG_LIMIT, end).await;
+        }
+        if self.about.remove || !self.started.get() {
+            return remove(&self.dir);
+        }
+        let json =
+            serde_json::to_value(verdict).or_fail(Kind::Host, || "cannot write the verdict")?;
+        let mut said = self.said()?;
+        said.extend(json.as_object().cloned().unwrap_or_default());
+        self.say(said)?;
+        // It shall survive a power cut; nobody waits for this.
+        self.verdict
+            .sync_data()
+            .or_fail(Kind::Host, || "cannot write the verdict to disk")
+    }
+
+    fn said(&self) -> Result<Map<String, Value>> {
+        Ok(End::read(&self.dir)?
+            .map(|end| end.whole)
+            .unwrap_or_default())
+    }
+
+    fn say(&self, verdict: Map<String, Value>) -> Result<()> {
+        write_verdict(&self.verdict, &verdict).or_fail(Kind::Host, || {
+            format!("cannot write {}", self.dir.join(VERDICT).display())
+        })
+    }
+}
+
+/// What is known of a run's end at once.
+fn end_of(about: &About, cause: &Cause, ended_at: Option<String>) -> Result<Map<String, Value>> {
+    let json = serde_json::to_value(cause).or_fail(Kind::Host, || "cannot write the verdict")?;
+    let mut end = json.as_object().cloned().unwrap_or_default();
+    end.insert("exit_code".into(), cause.code().into());
+    end.insert("id".into(), about.id.as_str().into());
+    end.insert("image".into(), about.image.clone().into());
+    end.insert("image_digest".into(), about.image_digest.clone().into());
+    end.extend(ended_at.map(|at| ("ended_at".to_owned(), at.into())));
+    Ok(end)
+}
+
+/// Over what was there, blanks included, so that it needs no more room.
+fn write_verdict(file: &File, verdict: &Map<String, Value>) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec_pretty(verdict)?;
+    bytes.resize(bytes.len().max(ROOM), b' ');
+    file.write_all_at(&bytes, 0)
+}
+
+/// The end of a run, as its papers have it.
+#[derive(Debug, Clone)]
+pub struct End {
+    /// Of `airtight run`.
+    pub exit_code: i32,
+    /// Nobody knows how it ended, for this reason.
+    pub lost: Option<String>,
+    /// When, if that is known.
+    pub ended_at: Option<SystemTime>,
+    /// The verdict.
+    pub whole: Map<String, Value>,
+}
+
+impl End {
+    /// From the papers in `dir`; None where nothing is said yet.
+    pub fn read(dir: &Path) -> Result<Option<Self>> {
+        let cannot = || format!("cannot read {}", dir.join(VERDICT).display());
+        match File::open(dir.join(VERDICT)) {
+            Ok(file) => Self::of(file),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(why) => Err(Failure::host(cannot()).because(why)),
+        }
+    }
+
+    /// From an open verdict, even of papers that are removed.
+    pub fn of(mut file: File) -> Result<Option<Self>> {
+        let cannot = || "cannot read the verdict";
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).or_fail(Kind::Host, cannot)?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        let whole: Map<String, Value> =
+            serde_json::from_slice(&bytes).or_fail(Kind::Host, cannot)?;
+        let text = |name: &str| whole.get(name).and_then(Value::as_str);
+        let code = whole.get("exit_code").and_then(Value::as_i64);
+        let reason = text("reason").unwrap_or("nobody says why").to_owned();
+        Ok(Some(Self {
+            exit_code: code
+                .and_then(|code| i32::try_from(code).ok())
+                .unwrap_or(125),
+            lost: (text("cause") == Some("lost")).then_some(reason),
+            ended_at: text("ended_at").and_then(|at| humantime::parse_rfc3339(at).ok()),
+            whole,
+        }))
+    }
+
+    /// Of a run whose owner died without a word; `boot_id` is the present one.
+    pub fn unseen(about: &About, boot_id: &str) -> Result<Self> {
+        let cause = lost(about, boot_id);
+        Ok(Self {
+            exit_code: cause.code(),
+            lost: Some(cause.reason().unwrap_or_default().to_owned()),
+            ended_at: None,
+            whole: end_of(about, &cause, None)?,
+        })
+    }
+}
+
+fn lost(about: &About, boot_id: &str) -> Cause {
+    let reason = if about.boot_id == boot_id {
+        format!("its owner, process {}, died", about.owner)
+    } else {
+        "the host was started anew while it ran".into()
+    };
+    Cause::Lost { reason }
+}
+
+/// Reads a paper of those in `dir`; None where it is not there, or is not what it should be.
+pub fn read<T: for<'a> Deserialize<'a>>(dir: &Path, paper: &Paper) -> Option<T> {
+    serde_json::from_slice(&fs::read(dir.join(paper.name())).ok()?).ok()
+}
+
+/// Those that are read whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of the files")]
+pub enum Paper {
+    About,
+    Plan,
+    Started,
+}
+
+impl Paper {
+    fn name(self) -> &'static str {
+        match self {
+            Self::About => ABOUT,
+            Self::Plan => PLAN,
+            Self::Started => STARTED,
+        }
+    }
+}
+
+/// The verdict among the papers in `dir`, be it written or not.
+pub fn open_verdict(dir: &Path) -> Option<File> {
+    File::open(dir.join(VERDICT)).ok()
+}
+
+/// Where the log of the papers in `dir` is.
+pub fn log(dir: &Path) -> PathBuf {
+    dir.join(LOG)
+}
+
+/// The owner of the run that `record` is of has died, and we hold its name: says so where something is
+/// kept, unless nothing is to be. What had not been started is told by the exit code of `run -d`.
+pub fn owner_died(state: &State, record: &Record) -> Result<()> {
+    remove(&half(state, &record.id))?;
+    let dir = state.kept(&record.id);
+    let Some(about) = read::<About>(&dir, &Paper::About) else {
+        return Ok(());
+    };
+    if End::read(&dir)?.is_some() && !about.remove {
+        return Ok(());
+    }
+    if about.remove || !dir.join(STARTED).exists() {
+        return remove(&dir);
+    }
+    let cause = lost(&about, &record.boot_id);
+    let cannot = || format!("cannot write {}", dir.join(VERDICT).display());
+    let file = File::options()
+        .write(true)
+        .open(dir.join(VERDICT))
+        .or_fail(Kind::Host, cannot)?;
+    write_verdict(&file, &end_of(&about, &cause, None)?).or_fail(Kind::Host, cannot)
+}
+
+/// Removes papers.
+pub fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::host(format!("cannot remove {}", dir.display())).because(why))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where papers are made that are to be kept.
+fn half(state: &State, id: &ContainerId) -> PathBuf {
+    state.kept(id).with_file_name(format!(".{id}"))
+}
+
+fn now() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
