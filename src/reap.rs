@@ -62,7 +62,9 @@ impl Reaper {
             return dir.remove();
         };
         // First of all: while the name is ours, what is kept under it is this run's.
-        papers::owner_died(state, &record)?;
+        if let Err(why) = papers::owner_died(state, &record) {
+            self.note(id, [why.to_string()]);
+        }
         let client = Client::new(&record.address, &record.namespace)?;
         let answer = self.answer(&record.address, &client).await;
         let (state, id) = (state.clone(), id.clone());

@@ -12,6 +12,8 @@ mod config_verbs;
 mod confined;
 mod connection;
 mod dag_file;
+mod detached;
+mod detached_logs;
 mod devices;
 mod dry_run;
 mod environment;
