@@ -11,30 +11,33 @@
 //! A run in the foreground has them in its run directory, and they go with it. Those of a detached run are
 //! on disk until somebody removes them, and the owner holds a lock of their own until the last is written.
 
+mod about;
+mod end;
+#[cfg(test)]
+mod tests;
+
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
+pub use self::about::{About, Holding, Started};
+pub use self::end::End;
+use self::end::{ROOM, end_of, lost, write_verdict};
 use super::record::Record;
 use super::state::{LOCK, RunDir, State, private_dir, write_new};
 use super::verdict::{Cause, Verdict};
-use crate::config::values::LogDriver;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
 use crate::log::limits::Limits;
 use crate::log::writer;
 use crate::plan::Plan;
-
-/// Room for a verdict: a disk that has become full meanwhile shall not cost the exit code.
-const ROOM: usize = 4096;
 
 /// How long the end of the log is waited for. The shim gives its writer 12 s (containerd,
 /// `pkg/process/io_util.go`, `binaryIOProcTermTimeout`).
@@ -46,44 +49,6 @@ const STARTED: &str = "started.json";
 const VERDICT: &str = "verdict.json";
 const LOG: &str = "log";
 
-/// What a run is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct About {
-    /// As its containers and its papers are called.
-    pub id: ContainerId,
-    /// The image's name.
-    pub image: String,
-    /// Its manifest's digest.
-    pub image_digest: String,
-    /// What runs in it, secrets masked.
-    pub command: Vec<String>,
-    /// RFC 3339, UTC.
-    pub created_at: String,
-    /// Of the container, secrets masked.
-    pub labels: BTreeMap<String, String>,
-    /// Its owner is in the background.
-    pub detached: bool,
-    /// Nothing of it is kept when it has ended.
-    pub remove: bool,
-    /// It has a log.
-    pub logged: bool,
-    /// Where the owner lives or lived.
-    pub boot_id: String,
-    /// Its pid.
-    pub owner: u32,
-    /// How long a stop may take.
-    pub stop_timeout: Duration,
-}
-
-/// When a payload was started.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Started {
-    /// RFC 3339, UTC.
-    pub started_at: String,
-    /// Of the container's first process, on the host.
-    pub pid: u32,
-}
-
 /// The papers of a run whose owner we are.
 #[derive(Debug)]
 pub struct Papers {
@@ -93,35 +58,6 @@ pub struct Papers {
     started: Cell<bool>,
     /// Where they are kept.
     _lock: Option<Flock<File>>,
-}
-
-impl About {
-    fn of(plan: &Plan, record: &Record, holding: Holding) -> Self {
-        let detached = holding == Holding::Detached;
-        Self {
-            id: record.id.clone(),
-            image: plan.image.name.clone(),
-            image_digest: plan.image.digest.clone(),
-            command: plan.process.args.clone(),
-            created_at: now(),
-            labels: plan.labels.clone(),
-            detached,
-            remove: !detached || plan.keeping.remove,
-            logged: detached && plan.keeping.log.driver == LogDriver::Local,
-            boot_id: record.boot_id.clone(),
-            owner: record.owner,
-            stop_timeout: plan.stop.timeout,
-        }
-    }
-}
-
-/// Who holds a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holding {
-    /// Whoever asked for it.
-    Foreground,
-    /// An owner in the background.
-    Detached,
 }
 
 impl Papers {
@@ -268,93 +204,6 @@ impl Papers {
     }
 }
 
-/// What is known of a run's end at once.
-fn end_of(about: &About, cause: &Cause, ended_at: Option<String>) -> Result<Map<String, Value>> {
-    let json = serde_json::to_value(cause).or_fail(Kind::Host, || "cannot write the verdict")?;
-    let mut end = json.as_object().cloned().unwrap_or_default();
-    end.insert("exit_code".into(), cause.code().into());
-    end.insert("id".into(), about.id.as_str().into());
-    end.insert("image".into(), about.image.clone().into());
-    end.insert("image_digest".into(), about.image_digest.clone().into());
-    end.extend(ended_at.map(|at| ("ended_at".to_owned(), at.into())));
-    Ok(end)
-}
-
-/// Over what was there, blanks included, so that it needs no more room.
-fn write_verdict(file: &File, verdict: &Map<String, Value>) -> io::Result<()> {
-    let mut bytes = serde_json::to_vec_pretty(verdict)?;
-    bytes.resize(bytes.len().max(ROOM), b' ');
-    file.write_all_at(&bytes, 0)
-}
-
-/// The end of a run, as its papers have it.
-#[derive(Debug, Clone)]
-pub struct End {
-    /// Of `airtight run`.
-    pub exit_code: i32,
-    /// Nobody knows how it ended, for this reason.
-    pub lost: Option<String>,
-    /// When, if that is known.
-    pub ended_at: Option<SystemTime>,
-    /// The verdict.
-    pub whole: Map<String, Value>,
-}
-
-impl End {
-    /// From the papers in `dir`; None where nothing is said yet.
-    pub fn read(dir: &Path) -> Result<Option<Self>> {
-        let cannot = || format!("cannot read {}", dir.join(VERDICT).display());
-        match File::open(dir.join(VERDICT)) {
-            Ok(file) => Self::of(file),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(why) => Err(Failure::host(cannot()).because(why)),
-        }
-    }
-
-    /// From an open verdict, even of papers that are removed.
-    pub fn of(mut file: File) -> Result<Option<Self>> {
-        let cannot = || "cannot read the verdict";
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).or_fail(Kind::Host, cannot)?;
-        if bytes.trim_ascii().is_empty() {
-            return Ok(None);
-        }
-        let whole: Map<String, Value> =
-            serde_json::from_slice(&bytes).or_fail(Kind::Host, cannot)?;
-        let text = |name: &str| whole.get(name).and_then(Value::as_str);
-        let code = whole.get("exit_code").and_then(Value::as_i64);
-        let reason = text("reason").unwrap_or("nobody says why").to_owned();
-        Ok(Some(Self {
-            exit_code: code
-                .and_then(|code| i32::try_from(code).ok())
-                .unwrap_or(125),
-            lost: (text("cause") == Some("lost")).then_some(reason),
-            ended_at: text("ended_at").and_then(|at| humantime::parse_rfc3339(at).ok()),
-            whole,
-        }))
-    }
-
-    /// Of a run whose owner died without a word; `boot_id` is the present one.
-    pub fn unseen(about: &About, boot_id: &str) -> Result<Self> {
-        let cause = lost(about, boot_id);
-        Ok(Self {
-            exit_code: cause.code(),
-            lost: Some(cause.reason().unwrap_or_default().to_owned()),
-            ended_at: None,
-            whole: end_of(about, &cause, None)?,
-        })
-    }
-}
-
-fn lost(about: &About, boot_id: &str) -> Cause {
-    let reason = if about.boot_id == boot_id {
-        format!("its owner, process {}, died", about.owner)
-    } else {
-        "the host was started anew while it ran".into()
-    };
-    Cause::Lost { reason }
-}
-
 /// Reads a paper of those in `dir`; None where it is not there, or is not what it should be.
 pub fn read<T: for<'a> Deserialize<'a>>(dir: &Path, paper: &Paper) -> Option<T> {
     serde_json::from_slice(&fs::read(dir.join(paper.name())).ok()?).ok()
@@ -429,108 +278,4 @@ fn half(state: &State, id: &ContainerId) -> PathBuf {
 
 fn now() -> String {
     humantime::format_rfc3339_millis(SystemTime::now()).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::fixture;
-
-    /// The papers of a detached run in a directory of the test's own, whose name we hold.
-    struct Run {
-        _dir: tempfile::TempDir,
-        state: State,
-        record: Record,
-        name: RunDir,
-    }
-
-    impl Run {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let state = State::new(dir.path().join("state"), dir.path().join("data"));
-            let record = Record::fixture("a");
-            let name = state.create(&record).unwrap();
-            Self {
-                _dir: dir,
-                state,
-                record,
-                name,
-            }
-        }
-
-        fn papers(&self, flags: &[(&str, &str)]) -> Papers {
-            let plan = fixture::plan(flags);
-            Papers::begin(
-                &self.state,
-                &self.name,
-                &self.record,
-                &plan,
-                Holding::Detached,
-            )
-            .unwrap()
-        }
-
-        fn end(&self) -> Option<End> {
-            End::read(&self.state.kept(&self.record.id)).unwrap()
-        }
-    }
-
-    #[test]
-    fn an_end_is_known_before_anything_is_undone() {
-        let run = Run::new();
-        let papers = run.papers(&[]);
-        assert!(run.end().is_none());
-        papers.say_started(7).unwrap();
-        papers.say_end(&Cause::Exited { code: 3 }).unwrap();
-        drop(papers);
-        owner_died(&run.state, &run.record).unwrap();
-        let end = run.end().unwrap();
-        assert_eq!((end.exit_code, end.lost), (3, None));
-        assert!(end.ended_at.is_some());
-    }
-
-    #[test]
-    fn an_owner_that_died_without_a_word_leaves_a_run_that_is_lost() {
-        let run = Run::new();
-        run.papers(&[]).say_started(7).unwrap();
-        owner_died(&run.state, &run.record).unwrap();
-        let end = run.end().unwrap();
-        assert_eq!(end.exit_code, 125);
-        assert_eq!(end.lost.unwrap(), "its owner, process 1, died");
-        let later = run.papers(&[]);
-        assert!(
-            End::unseen(&later.about, "another boot")
-                .unwrap()
-                .lost
-                .unwrap()
-                .contains("anew")
-        );
-    }
-
-    #[test]
-    fn what_was_not_started_or_is_not_to_be_kept_is_removed() {
-        let run = Run::new();
-        for flags in [&[][..], &[("remove_container_after_exit", "true")]] {
-            let papers = run.papers(flags);
-            if !flags.is_empty() {
-                papers.say_started(7).unwrap();
-                papers.say_end(&Cause::Oom).unwrap();
-            }
-            drop(papers);
-            owner_died(&run.state, &run.record).unwrap();
-            assert!(!run.state.kept(&run.record.id).exists());
-        }
-    }
-
-    #[test]
-    fn a_verdict_takes_the_room_that_is_there_already() {
-        let run = Run::new();
-        let papers = run.papers(&[]);
-        let length = || papers.verdict.metadata().unwrap().len();
-        assert_eq!(length(), 4096);
-        papers.say_end(&Cause::Timeout).unwrap();
-        papers.say_end(&Cause::Oom).unwrap();
-        assert_eq!(length(), 4096);
-        assert_eq!(run.end().unwrap().exit_code, 137);
-    }
 }
