@@ -1,6 +1,8 @@
 //! The flags that `run` and `bundle` share: one for each runtime key, and where the settings come
 //! from.
 
+mod log_option;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -69,7 +71,7 @@ pub fn add_flags(command: Command) -> Command {
         command = command.arg(flag(key));
         match key.name {
             "init" => command = command.arg(opposite(key)),
-            "log_max_file" => command = command.arg(log_option(key)),
+            "log_max_file" => command = command.arg(log_option::flag(key)),
             _ => {}
         }
     }
@@ -129,31 +131,6 @@ fn opposite(key: &'static Key) -> Arg {
         .overrides_with(key.name)
         .help_heading(key.group)
         .help("The payload itself is PID 1")
-}
-
-/// The flag, and its name among clap's.
-const LOG_OPTION: &str = "log-opt";
-
-/// docker's way to say how much of a log is kept.
-fn log_option(key: &'static Key) -> Arg {
-    Arg::new(LOG_OPTION)
-        .long(LOG_OPTION)
-        .action(ArgAction::Append)
-        .value_name("NAME=VALUE")
-        .value_parser(log_option_of)
-        .help_heading(key.group)
-        .help("max-size=BYTES is --log-max-size, max-file=N is --log-max-file")
-}
-
-fn log_option_of(text: &str) -> Result<(&'static Key, String), String> {
-    let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    let key = match name {
-        "max-size" => keys::find("log_max_size"),
-        "max-file" => keys::find("log_max_file"),
-        _ => None,
-    };
-    let key = key.ok_or("of docker's options there are max-size and max-file")?;
-    Ok((key, value.to_owned()))
 }
 
 /// What the command line and the files that it names say, and how containerd is reached for it.
@@ -291,11 +268,7 @@ fn flags(matches: &ArgMatches) -> Layer {
             }
         }
     }
-    for (key, text) in matches
-        .get_many::<(&'static Key, String)>(LOG_OPTION)
-        .into_iter()
-        .flatten()
-    {
+    for (key, text) in log_option::given(matches) {
         layer.say(key, text, Origin::Flag);
     }
     if given(matches, "no-init")

@@ -10,7 +10,7 @@ pub struct Lines(Vec<u8>);
 impl Lines {
     /// Takes what has been read, and tells each text that is complete.
     pub fn take(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Part, &[u8])) {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at(end);
             self.text(line, &mut tell);
             tell(Part::Full, &self.0);

@@ -10,6 +10,7 @@ mod end;
 pub mod fenced;
 mod fifo;
 mod first;
+mod hand_over;
 mod launch;
 pub mod papers;
 pub mod preview;
@@ -31,7 +32,6 @@ mod thread;
 pub mod verdict;
 mod wait;
 
-use std::os::fd::OwnedFd;
 use std::process;
 
 use tokio::sync::oneshot::Receiver;
@@ -41,22 +41,22 @@ use self::early::{Attempt, Early};
 use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
+use self::hand_over::hand_over;
 use self::launch::{Created, Launch, TaskStdio};
 use self::papers::{Holding, Papers};
 pub use self::readable::MustRead;
 use self::record::Record;
 use self::signals::Signals;
 use self::state::{RunDir, State};
-use self::stdio::{Output, Stdio};
 use self::step::{Step, reached};
 use self::supervise::{Supervisor, WaitForTask};
 use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
 use crate::cgroup::{Group, Usage};
 use crate::containerd::Client;
-use crate::failure::{Context, Failure, Kind, Result};
+use crate::failure::{Failure, Kind, Result};
 use crate::image::Image;
-use crate::leash::{Leash, Listener, Payload, pids};
+use crate::leash::{Leash, Listener, pids};
 use crate::plan::{MountKind, Plan};
 use crate::survey::{Descriptor, Survey};
 
@@ -170,9 +170,9 @@ async fn live(
     detached::check_log(papers)?;
     let on_start = || job.has_started(papers, pid);
     let first = FirstProcess::hold(pid, job.group()?);
-    let mut output = Output::default();
+    let output;
     let mut terminal = None;
-    let mut screen = None;
+    // Open as long as the payload runs.
     let mut _stdin = None;
     let leash = if let Some(listener) = listener {
         let starting = start_init(launch, listener, &mut task);
@@ -183,17 +183,7 @@ async fn live(
         if process.random_pids {
             randomise_pids(pid)?;
         }
-        if !job.is_detached() {
-            output.copies = hand_over(job, &leash)?;
-        } else if process.terminal {
-            let stdout = detached::output(leash.pid(), 1);
-            screen = Some(stdout.or_fail(Kind::Host, || "cannot reach the log")?);
-            give(job, &leash, Vec::new())?;
-        } else {
-            let streams = detached::streams(process, leash.pid())?;
-            _stdin = streams.stdin;
-            give(job, &leash, streams.inside.into())?;
-        }
+        (output, _stdin) = hand_over(job, &leash)?;
         Some(leash)
     } else {
         if process.terminal {
@@ -221,7 +211,6 @@ async fn live(
         terminal,
         interactive: process.interactive && !job.is_detached(),
         output,
-        screen,
         on_start: &on_start,
     };
     Ok(supervisor.watch(task, phases).await)
@@ -259,29 +248,6 @@ fn wait_for_task(job: Job<'_>) -> WaitForTask {
         waiting
             .await
             .unwrap_or_else(|why| wait::TaskEnd::Lost(why.to_string()))
-    })
-}
-
-/// Gives the payload our descriptors.
-fn hand_over(job: Job<'_>, leash: &Leash) -> Result<Vec<stdio::Copy>> {
-    let process = &job.plan.process;
-    if process.terminal {
-        give(job, leash, Vec::new())?;
-        return Ok(Vec::new());
-    }
-    let stdio = Stdio::prepare(process, job.survey)?;
-    give(job, leash, stdio.inside.into())?;
-    Ok(stdio.copies)
-}
-
-/// Has the payload started with `standard` as its 0, 1 and 2, or with a terminal and none.
-fn give(job: Job<'_>, leash: &Leash, standard: Vec<OwnedFd>) -> Result<()> {
-    let process = &job.plan.process;
-    let mut descriptors = stdio::passed(&process.pass_fds)?;
-    descriptors.extend((0..).zip(standard));
-    leash.start(Payload {
-        terminal: process.terminal.then(terminal::window_size),
-        descriptors,
     })
 }
 

@@ -27,7 +27,7 @@ use crate::spec::{Places, SettledMounts};
 
 /// Where runs are recorded unless told otherwise; gone after a reboot, as the runs are.
 pub const DEFAULT_STATE: &str = "/run/airtight";
-/// Where anonymous volumes are kept unless told otherwise: on disk.
+/// Where anonymous volumes are, and what is kept of detached runs, unless told otherwise: on disk.
 pub const DEFAULT_DATA: &str = "/var/lib/airtight";
 
 /// What an owner holds while it lives, in a directory of its run.
@@ -63,7 +63,7 @@ pub enum Found {
 }
 
 impl State {
-    /// With run directories below `root` and volumes below `data`; both are made when needed.
+    /// With run directories below `root`, volumes and what is kept below `data`; both are made when needed.
     pub fn new(root: PathBuf, data: PathBuf) -> Self {
         Self { root, data }
     }

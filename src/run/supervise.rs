@@ -5,7 +5,6 @@
 //! first process, and the last step is the cgroup. A task that containerd does not report as ended is
 //! not waited for longer than [`AFTER_END`].
 
-use std::fs::File;
 use std::future::Future;
 use std::mem::replace;
 use std::pin::{Pin, pin};
@@ -50,8 +49,6 @@ pub struct Supervisor<'a> {
     pub interactive: bool,
     /// What is copied, to be waited for.
     pub output: Output,
-    /// Where what the payload's terminal shows goes, where that is not our stdout.
-    pub screen: Option<File>,
     /// Told when the payload has been started.
     pub on_start: &'a dyn Fn(),
 }
@@ -115,12 +112,7 @@ impl Supervisor<'_> {
     ) -> Result<()> {
         match event {
             Some(Event::Terminal(master)) => {
-                let terminal = Terminal::connect(
-                    master,
-                    self.interactive,
-                    self.screen.take(),
-                    &mut self.output,
-                )?;
+                let terminal = Terminal::connect(master, self.interactive, &mut self.output)?;
                 now.terminal = Some(terminal);
             }
             Some(Event::Started { .. }) => {

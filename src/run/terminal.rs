@@ -30,14 +30,9 @@ enum Master {
 }
 
 impl Terminal {
-    /// Connects the payload's terminal to `screen`, or our stdout, and, where wanted, our stdin. The copy
-    /// ends when nobody inside uses the terminal any more.
-    pub fn connect(
-        master: OwnedFd,
-        interactive: bool,
-        screen: Option<File>,
-        copies: &mut Output,
-    ) -> Result<Self> {
+    /// Connects the payload's terminal to the screen of `output` and, where wanted, our stdin. The copy ends
+    /// when nobody inside uses the terminal any more.
+    pub fn connect(master: OwnedFd, interactive: bool, output: &mut Output) -> Result<Self> {
         let cannot = || "cannot connect the payload's terminal";
         let mut raw = None;
         if interactive {
@@ -48,7 +43,7 @@ impl Terminal {
             keys.and_then(|(from, to)| copy_in_thread(from, to))
                 .or_fail(Kind::Host, cannot)?;
         }
-        let screen = match screen {
+        let screen = match output.screen.take() {
             Some(screen) => screen,
             None => File::from(
                 io::stdout()
@@ -57,9 +52,9 @@ impl Terminal {
                     .or_fail(Kind::Host, cannot)?,
             ),
         };
-        let output = master.try_clone().or_fail(Kind::Host, cannot)?;
-        copies
-            .relay(File::from(output), screen, |_| {})
+        let shown = master.try_clone().or_fail(Kind::Host, cannot)?;
+        output
+            .relay(File::from(shown), screen, |_| {})
             .or_fail(Kind::Host, cannot)?;
         Ok(Self {
             master: Master::Ours(master),
