@@ -13,6 +13,7 @@ mod confined;
 mod connection;
 mod dag_file;
 mod detached;
+mod detached_faults;
 mod detached_logs;
 mod devices;
 mod dry_run;
