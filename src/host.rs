@@ -65,6 +65,11 @@ impl Facts {
     }
 }
 
+/// The kernel's id of this boot.
+pub fn boot_id() -> Result<String> {
+    parsed(Path::new("/proc/sys/kernel/random/boot_id"))
+}
+
 /// v1 has a file for it in the root group. v2 has none there: any group below tells, and without one
 /// the kernel has it if it can swap at all.
 fn swap_accounting(root: &Path, hierarchies: &Hierarchies) -> bool {

@@ -41,6 +41,11 @@ pub fn ago(then: SystemTime, now: SystemTime) -> String {
     }
 }
 
+/// How long something has gone on, in Docker's words (`3 weeks`).
+pub fn since(then: SystemTime, now: SystemTime) -> String {
+    duration(now.duration_since(then).unwrap_or_default())
+}
+
 /// A duration in one unit, rounded down, as Docker's units package words it.
 fn duration(passed: Duration) -> String {
     let seconds = passed.as_secs();

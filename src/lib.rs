@@ -23,6 +23,7 @@ pub mod kernel;
 )]
 pub mod leash;
 pub mod living;
+pub mod log;
 pub mod owner;
 pub mod packet;
 pub mod parse;

@@ -10,24 +10,34 @@ mod docker_flags;
 mod doctor;
 mod globals;
 mod image;
+mod inspect;
 mod interrupt;
 mod kill;
+mod logs;
 pub mod out;
 mod parse;
+mod ps;
 mod reap;
+mod rm;
 mod run;
 mod runs;
 mod settings;
+mod several;
 mod stop;
+mod time;
 mod usage;
+mod wait;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Command};
+use clap::builder::ValueParser;
+use clap::{Arg, ArgMatches, Command};
 
 use crate::failure::{Failure, Kind, Result};
+use crate::log::writer;
 use crate::reap::dead_owners;
 pub use globals::Globals;
 
@@ -42,6 +52,7 @@ Examples:
   airtight image import busybox.tar          of docker save, or OCI layout
   airtight run busybox echo hello            one task
   airtight run -it --rm busybox sh           a shell
+  airtight run -d --name job IMAGE COMMAND   in the background: ps, logs -f job, wait job, rm job
   airtight run -m 512m --timeout 1h -v /data:/data:ro IMAGE python3 /data/task.py
   airtight run --dag-file dags/etl.py python3 /dags/etl.py
                                              image from dags/etl.py.metadata.yaml
@@ -70,7 +81,14 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .args(globals::flags())
+        .arg(run::detach::flag())
         .subcommand(run::command())
+        .subcommand(ps::command())
+        .subcommand(logs::command())
+        .subcommand(wait::command())
+        .subcommand(inspect::command())
+        .subcommand(rm::command())
+        .subcommand(log_writer())
         .subcommand(bundle::command())
         .subcommand(stop::command())
         .subcommand(kill::command())
@@ -79,6 +97,18 @@ pub fn command() -> Command {
         .subcommand(config::command())
         .subcommand(reap::command())
         .subcommand(doctor::command())
+}
+
+/// What containerd's shim starts beside a detached payload.
+fn log_writer() -> Command {
+    Command::new(writer::VERB)
+        .about("Writes the log of a detached run; for containerd's shim")
+        .hide(true)
+        .arg(
+            Arg::new("dir")
+                .required(true)
+                .value_parser(ValueParser::path_buf()),
+        )
 }
 
 /// A command that came to nothing.
@@ -165,6 +195,18 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
     if let Some(("doctor", matches)) = matches.subcommand() {
         return doctor::run(matches, &globals).await;
     }
+    if let Some((writer::VERB, matches)) = matches.subcommand() {
+        let dir = matches.get_one::<PathBuf>("dir");
+        writer::write(dir.map_or(Path::new(""), PathBuf::as_path))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let owner = run::detach::Caller::of(matches)?;
+    if let (Some(("run", matches)), None) = (matches.subcommand(), &owner)
+        && run::detach::is_wanted(matches)
+    {
+        must_be_root()?;
+        return run::detach::start();
+    }
     // A CI of DAG authors need not be root.
     if let Some(("config", matches)) = matches.subcommand() {
         return config::run(matches, &globals);
@@ -176,7 +218,12 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
     }
     make_ready(&globals).await?;
     match matches.subcommand() {
-        Some(("run", matches)) => run::run(matches, &globals).await,
+        Some(("run", matches)) => run::run(matches, &globals, owner).await,
+        Some(("ps", matches)) => ps::run(matches, &globals.state),
+        Some(("logs", matches)) => logs::run(matches, &globals.state),
+        Some(("wait", matches)) => wait::run(matches, &globals.state),
+        Some(("inspect", matches)) => inspect::run(matches, &globals.state),
+        Some(("rm", matches)) => rm::run(matches, &globals.state).await,
         Some(("bundle", matches)) => bundle::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),

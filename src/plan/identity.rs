@@ -11,7 +11,7 @@ use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
 
 /// The key of a run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct KeyPlan {
     /// As it was written.
     pub text: String,

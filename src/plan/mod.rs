@@ -26,6 +26,7 @@ use serde::Serialize;
 
 use crate::cgroup::{Layout, Subpath};
 use crate::config::Settings;
+use crate::config::settings::Log;
 use crate::config::values::{
     AppArmor, IpcMode, NetworkMode, OwnerDeath, PidMode, Seccomp, UtsMode,
 };
@@ -45,7 +46,7 @@ pub use mounts::{MountKind, PlannedMount, RunFile};
 pub use process::Process;
 
 /// Everything that will be done for one run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     /// The container, its snapshot, its cgroup and its run directory are called so.
     pub id: ContainerId,
@@ -83,6 +84,8 @@ pub struct Plan {
     pub labels: BTreeMap<String, String>,
     /// How it ends.
     pub stop: StopPlan,
+    /// What is kept of it, if it is detached.
+    pub keeping: KeepingPlan,
     /// What executes it.
     pub runtime: RuntimePlan,
     /// What the user should know, though it is no reason to refuse.
@@ -90,7 +93,7 @@ pub struct Plan {
 }
 
 /// The image and how it is unpacked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "the image's own terms")]
 pub struct ImagePlan {
     pub name: String,
@@ -112,7 +115,7 @@ pub struct Namespaces {
 }
 
 /// The container's cgroup: `<mount path>/<controller…>/<subpath>/<id>`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "AIP-46's own names")]
 pub struct CgroupPlan {
     pub mount_path: PathBuf,
@@ -144,8 +147,17 @@ impl StopPlan {
     }
 }
 
+/// What is kept of a detached run; nothing is of another one.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct KeepingPlan {
+    /// Its output, and how much of it.
+    pub log: Log,
+    /// All of it is removed when the run has ended.
+    pub remove: bool,
+}
+
 /// containerd's runtime and the OCI runtime below it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RuntimePlan {
     /// The shim, such as `io.containerd.runc.v2`.
     pub name: String,
@@ -227,6 +239,10 @@ impl Plan {
                 .iter()
                 .map(|label| (label.name.clone(), label.value.clone()))
                 .collect(),
+            keeping: KeepingPlan {
+                log: settings.log,
+                remove: settings.remove.unwrap_or(false),
+            },
             runtime: RuntimePlan {
                 name: settings.runtime.clone(),
                 binary: settings.runtime_binary.clone(),

@@ -16,7 +16,7 @@ use crate::spec::user::{NameOrId, UserSpec};
 use crate::survey::{Descriptor, Survey};
 
 /// The payload.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Process {
     /// The command and its arguments, without the init.
     pub args: Vec<String>,

@@ -14,6 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
 use crate::run::adopt;
 use crate::run::cleanup::{self, Thing, Undone};
+use crate::run::papers;
 use crate::run::record::Record;
 use crate::run::state::{Found, RunDir, State};
 
@@ -123,6 +124,12 @@ impl<'a> Reaper<'a> {
     /// Begins with the run of `record`; `dir` is its directory, which is locked.
     pub async fn begin(&mut self, record: Record, dir: Option<RunDir>) {
         self.seen.insert(record.token.clone());
+        // First of all: while the name is ours, what is kept under it is this run's.
+        if self.mode == Mode::Undo
+            && let Err(why) = papers::owner_died(self.state, &record)
+        {
+            self.give_up(&record.id, why.to_string());
+        }
         let client = match Client::new(&record.address, &record.namespace) {
             Ok(client) => client,
             Err(why) => return self.give_up(&record.id, why.to_string()),

@@ -13,16 +13,17 @@ use tokio::time::Instant;
 use super::end::{End, PayloadEnd};
 use super::first::FirstProcess;
 use super::note::Note;
+use super::papers::Papers;
 use super::record::Record;
 use super::signals::Signals;
 use super::state::{RunDir, State};
 use super::stdio::Output;
 use super::supervise::Supervisor;
 use super::verdict::Phases;
-use super::{Job, earlier};
+use super::{Job, Ran, earlier};
 use crate::config::values::OwnerDeath;
 use crate::containerd::{self, Client};
-use crate::control::Orders;
+use crate::control::{Door, Orders};
 use crate::failure::Result;
 use crate::owner::Owner;
 
@@ -46,6 +47,7 @@ pub struct Orphan {
     note: Note,
     noted: SystemTime,
     task: Option<Process>,
+    papers: Papers,
 }
 
 /// Whether a run is to go on for now, although its owner is dead: until another run picks it up, or its init
@@ -84,6 +86,7 @@ pub async fn orphan(
         let cleared = earlier::clear(&record, &client, state, dir).await;
         return cleared.map(|()| None);
     };
+    let papers = Papers::take_over(state, &dir, &record)?;
     let heir_of = std::mem::replace(&mut record.owner, Owner::this_process()?).pid;
     dir.rewrite(&record)?;
     Ok(Some(Orphan {
@@ -94,22 +97,28 @@ pub async fn orphan(
         note,
         noted,
         task,
+        papers,
     }))
 }
 
 impl Orphan {
-    /// The payload's end, however long that takes.
-    pub async fn end(
-        &self,
+    /// Sees the run to its end, however long that takes.
+    pub(super) async fn run(
+        self,
         job: Job<'_>,
         signals: &mut Signals,
-        mut orders: Orders,
         phases: &mut Phases,
-    ) -> End {
-        let seen = self.seen(job, signals, &mut orders, phases).await;
+    ) -> (Record, Client, RunDir, Ran) {
+        let (door, end) = match Door::open(self.dir.path()) {
+            Ok((door, mut orders)) => {
+                let seen = self.seen(job, signals, &mut orders, phases).await;
+                (Some(door), seen)
+            }
+            Err(why) => (None, Err(why)),
+        };
         // The payload may have run: whoever reads the verdict must not take it for one that did not start.
-        let end = seen.unwrap_or_else(|failure| lost(failure.to_string()));
-        match end.payload {
+        let end = end.unwrap_or_else(|failure| lost(failure.to_string()));
+        let end = match end.payload {
             // So does an init end that its owner leaves before there is a payload.
             PayloadEnd::TaskStatus(code)
                 if self.note == Note::Asked && NO_PAYLOAD.contains(&code) =>
@@ -117,7 +126,13 @@ impl Orphan {
                 lost("its airtight died as the payload began: it may never have run".into())
             }
             _ => end,
-        }
+        };
+        let ran = Ran {
+            papers: Some(self.papers),
+            door,
+            lived: Ok(end),
+        };
+        (self.record, self.client, self.dir, ran)
     }
 
     async fn seen(
@@ -127,9 +142,14 @@ impl Orphan {
         orders: &mut Orders,
         phases: &mut Phases,
     ) -> Result<End> {
-        if let Note::Ended(code) = self.note {
-            let status = u32::try_from(code).unwrap_or(255);
-            return Ok(ended(PayloadEnd::TaskStatus(status)));
+        if let Some(end) = self.papers.end()? {
+            // The owner died as it undid the run.
+            return Ok(match end.lost {
+                Some(why) => lost(why),
+                None => ended(PayloadEnd::TaskStatus(
+                    u32::try_from(end.exit_code).unwrap_or(255),
+                )),
+            });
         }
         let Some(task) = &self.task else {
             return Ok(lost(
@@ -152,9 +172,9 @@ impl Orphan {
             output: Output::default(),
             payload: match self.note {
                 Note::Begun(pid) => pid,
-                Note::Asked | Note::Ended(_) => None,
+                Note::Asked => None,
             },
-            note_in: None,
+            on_start: &|_| {},
         };
         Ok(supervisor.watch(waiting, phases).await)
     }

@@ -6,16 +6,19 @@
 pub mod adopt;
 pub mod belongings;
 pub mod cleanup;
+mod detached;
 mod earlier;
 mod early;
 mod end;
 pub mod fenced;
 mod fifo;
 mod first;
+mod hand_over;
 mod launch;
 mod names;
 mod note;
 mod orders;
+pub mod papers;
 pub mod preview;
 mod progress;
 mod readable;
@@ -23,6 +26,7 @@ pub mod record;
 mod release;
 mod rootfs;
 mod runc;
+pub mod seen;
 mod shim;
 mod signals;
 pub mod state;
@@ -43,13 +47,14 @@ use self::early::{Attempt, Early};
 use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
+use self::hand_over::hand_over;
 use self::launch::{Created, Launch, TaskStdio};
 use self::note::Note;
+use self::papers::{Holding, Papers};
 pub use self::readable::MustRead;
 use self::record::Record;
 use self::signals::Signals;
 use self::state::{RunDir, State};
-use self::stdio::{Output, Stdio};
 use self::step::{Step, reached};
 use self::supervise::{Supervisor, WaitForTask};
 use self::terminal::Terminal;
@@ -60,7 +65,7 @@ use crate::control::{Door, Orders};
 use crate::failure::{Failure, Kind, Result};
 use crate::id::ContainerId;
 use crate::image::Image;
-use crate::leash::{Leash, Listener, Payload, pids};
+use crate::leash::{Leash, Listener, pids};
 use crate::owner::Owner;
 use crate::plan::{MountKind, Plan};
 use crate::survey::{Descriptor, Survey};
@@ -84,6 +89,10 @@ pub struct Job<'a> {
     pub connection: &'a Connection,
     pub state: &'a State,
     pub must_read: Option<MustRead<'a>>,
+    /// Told when the payload has been started.
+    pub on_start: &'a dyn Fn(),
+    /// Who holds it.
+    pub holding: Holding,
 }
 
 /// The verdict, and for a run that did not start the failure behind it.
@@ -98,48 +107,55 @@ pub struct Outcome {
 ///
 /// An error means that nothing was begun; a run that failed half-way is an outcome.
 pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
-    job.check_terminal()?;
+    job.check_streams()?;
     let mut signals = Signals::listen()?;
     let begun = begin(job, &mut signals).await?;
     phases.lap("record");
-    let (record, client, dir, heir_of, (_door, lived)) = match begun {
+    let (record, client, dir, heir_of, ran) = match begun {
         Begun::PickedUp(orphan) => {
-            let (door, orders) = Door::open(orphan.dir.path())?;
-            let end = orphan.end(job, &mut signals, orders, &mut phases).await;
-            let (heir_of, ended) = (Some(orphan.heir_of), (Some(door), Ok(end)));
-            (orphan.record, orphan.client, orphan.dir, heir_of, ended)
+            (job.on_start)();
+            let heir_of = Some(orphan.heir_of);
+            let taken = orphan.run(job, &mut signals, &mut phases).await;
+            let (record, client, dir, ran) = taken;
+            (record, client, dir, heir_of, ran)
         }
         Begun::Made(record, dir) => {
             reached(Step::Record);
-            // Others may ask for an end until the end.
-            let lived = match Door::open(dir.path()) {
-                Ok((door, orders)) => {
-                    let lived = live(job, &record, &dir, &mut signals, orders, &mut phases).await;
-                    (Some(door), lived)
-                }
-                Err(why) => (None, Err(why)),
+            let launch = Launch {
+                job,
+                record: &record,
+                dir: &dir,
             };
-            (*record, job.client.clone(), dir, None, lived)
+            let ran = run(launch, &mut signals, &mut phases).await;
+            (*record, job.client.clone(), dir, None, ran)
         }
     };
-    reached(Step::End);
+    let Ran {
+        papers,
+        door: _door,
+        lived,
+    } = ran;
     let group = record.group().ok().flatten();
     let usage = group.map(|group| group.usage()).unwrap_or_default();
     let (cause, failure) = match lived {
         Ok(end) => (end.cause(job.program(), &usage), None),
         Err(failure) => (Cause::start_failed(&failure), Some(failure)),
     };
-    if record.on_owner_death == OwnerDeath::Keep && !cause.is_ours() {
-        // Should we die before all of it is undone. Where it cannot be noted, that end is lost.
-        let _ = Note::Ended(cause.code()).write(dir.path());
-    }
+    let said = papers.as_ref().map(|papers| papers.say_end(&cause));
+    reached(Step::End);
     let facts = RunFacts::of(&record);
     let undone = cleanup::undo(&record, &client, job.state, dir).await;
+    let mut leftovers = undone.left;
+    leftovers.extend(said.and_then(Result::err).map(|why| why.to_string()));
     phases.lap("cleanup");
-    Ok(Outcome {
-        verdict: Verdict::new(facts, cause, phases, usage, undone.left).picked_up(heir_of),
-        failure,
-    })
+    let verdict = Verdict::new(facts, cause, phases, usage, leftovers);
+    let mut verdict = verdict.picked_up(heir_of);
+    if let Some(papers) = papers
+        && let Err(why) = papers.close(&verdict).await
+    {
+        verdict.leftovers.push(why.to_string());
+    }
+    Ok(Outcome { verdict, failure })
 }
 
 /// What a run begins with.
@@ -167,30 +183,64 @@ async fn begin(job: Job<'_>, signals: &mut Signals) -> Result<Begun> {
     }
 }
 
+/// What there is when the payload has ended.
+struct Ran {
+    papers: Option<Papers>,
+    /// Others may ask for an end until the end.
+    door: Option<Door>,
+    lived: Result<End>,
+}
+
+async fn run(launch: Launch<'_>, signals: &mut Signals, phases: &mut Phases) -> Ran {
+    let (papers, (door, orders)) = match prepare(launch) {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            return Ran {
+                papers: None,
+                door: None,
+                lived: Err(failure),
+            };
+        }
+    };
+    let lived = live(launch, &papers, signals, orders, phases).await;
+    Ran {
+        papers: Some(papers),
+        door: Some(door),
+        lived,
+    }
+}
+
+fn prepare(launch: Launch<'_>) -> Result<(Papers, (Door, Orders))> {
+    let papers = launch.job.papers(launch.dir, launch.record)?;
+    Ok((papers, Door::open(launch.dir.path())?))
+}
+
 /// From nothing to the payload's end.
 async fn live(
-    job: Job<'_>,
-    record: &Record,
-    dir: &RunDir,
+    launch: Launch<'_>,
+    papers: &Papers,
     signals: &mut Signals,
     mut orders: Orders,
     phases: &mut Phases,
 ) -> Result<End> {
-    let launch = Launch { job, record, dir };
+    let Launch { job, record, dir } = launch;
     let is_kept = record.on_owner_death == OwnerDeath::Keep;
     let process = &job.plan.process;
-    let fifos = if process.init {
+    let fifos = if process.init || job.is_detached() {
         None
     } else {
         Some(Fifos::prepare(process, dir.path())?)
     };
-    let nothing = TaskStdio::default();
+    let others = match job.holding {
+        Holding::Detached => detached::task_stdio(process, papers)?,
+        Holding::Foreground => TaskStdio::default(),
+    };
     let mut early = Early {
         time_limit: job.time_limit(phases),
         signals,
         orders: &mut orders,
     };
-    let task_stdio = fifos.as_ref().map_or(&nothing, |fifos| &fifos.task);
+    let task_stdio = fifos.as_ref().map_or(&others, |fifos| &fifos.task);
     let creating = launch.create(task_stdio, phases);
     let Created { pid, listener } = match early.unless_asked(creating).await? {
         Attempt::Done(created) => created,
@@ -198,9 +248,21 @@ async fn live(
     };
 
     let mut task = wait_for_task(job.client, &job.plan.id);
+    detached::check_log(papers)?;
+    let on_start = |inside: Option<i32>| {
+        // The payload runs: nothing may keep us from watching it. A disk that is full costs the time in a
+        // list, and what an heir would know.
+        if is_kept {
+            let _ = Note::Begun(inside).write(dir.path());
+        }
+        let _ = papers.say_started(pid);
+        (job.on_start)();
+    };
     let first = FirstProcess::hold(pid, record.present_group()?);
-    let mut output = Output::default();
+    let output;
     let mut terminal = None;
+    // Open as long as the payload runs.
+    let mut _stdin = None;
     let leash = if let Some(listener) = listener {
         let starting = start_init(launch, listener, &mut task);
         let leash = match early.unless_asked(starting).await? {
@@ -214,7 +276,7 @@ async fn live(
         if is_kept {
             Note::Asked.write(dir.path())?;
         }
-        output.copies = hand_over(job, &leash)?;
+        (output, _stdin) = hand_over(job, &leash)?;
         Some(leash)
     } else {
         if process.terminal {
@@ -226,6 +288,7 @@ async fn live(
         let stdin = fifos.as_ref().map(Fifos::feed).transpose()?.flatten();
         launch.start().await?;
         phases.lap("start");
+        on_start(None);
         reached(Step::Start);
         terminal.iter().for_each(Terminal::resize);
         close_stdin_at_its_end(job, stdin);
@@ -240,10 +303,10 @@ async fn live(
         first,
         leash,
         terminal,
-        interactive: process.interactive,
+        interactive: process.interactive && !job.is_detached(),
         output,
         payload: None,
-        note_in: is_kept.then_some(dir.path()),
+        on_start: &|inside| on_start(Some(inside)),
     };
     Ok(supervisor.watch(task, phases).await)
 }
@@ -283,24 +346,6 @@ fn wait_for_task(client: &Client, id: &ContainerId) -> WaitForTask {
     })
 }
 
-/// Gives the payload its descriptors.
-fn hand_over(job: Job<'_>, leash: &Leash) -> Result<Vec<stdio::Copy>> {
-    let process = &job.plan.process;
-    let mut descriptors = stdio::passed(&process.pass_fds)?;
-    let mut copies = Vec::new();
-    let terminal = process.terminal.then(terminal::window_size);
-    if !process.terminal {
-        let stdio = Stdio::prepare(process, job.survey)?;
-        descriptors.extend((0..).zip(stdio.inside));
-        copies = stdio.copies;
-    }
-    leash.start(Payload {
-        terminal,
-        descriptors,
-    })?;
-    Ok(copies)
-}
-
 /// Tells the shim when our stdin has ended; it holds the FIFO open itself.
 fn close_stdin_at_its_end(job: Job<'_>, stdin: Option<Receiver<()>>) {
     let Some(ended) = stdin else { return };
@@ -323,9 +368,12 @@ fn init_failed(end: &wait::TaskEnd) -> Failure {
 }
 
 impl Job<'_> {
-    /// The one conflict that only a real run has: a plan or a bundle can be made anywhere.
-    fn check_terminal(&self) -> Result<()> {
+    /// The conflicts that only a real run has: a plan or a bundle can be made anywhere.
+    fn check_streams(&self) -> Result<()> {
         let process = &self.plan.process;
+        if self.is_detached() {
+            return detached::check(process);
+        }
         let wanted = process.terminal && process.interactive;
         if wanted && self.survey.descriptor(0) != Some(Descriptor::Terminal) {
             return Err(
@@ -334,6 +382,15 @@ impl Job<'_> {
             );
         }
         Ok(())
+    }
+
+    fn is_detached(&self) -> bool {
+        self.holding == Holding::Detached
+    }
+
+    fn papers(&self, dir: &RunDir, record: &Record) -> Result<Papers> {
+        let shown = self.plan.clone().masked();
+        Papers::begin(self.state, dir, record, &shown, self.holding)
     }
 
     fn record(&self) -> Result<Record> {

@@ -1,8 +1,7 @@
 //! How far the payload of a run is, noted for whoever may have to pick the run up.
 //!
 //! In: the run directory. Out: a small file in it. Only runs that are to be kept have one: `asked` before
-//! the payload is started, `begun` and its pid when it is known to run, `ended` and its exit code before
-//! the run is undone.
+//! the payload is started, `begun` and its pid when it is known to run. How it ended is in its papers.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -20,8 +19,6 @@ pub enum Note {
     Asked,
     /// It runs, or has run; its pid in the container, where that is known.
     Begun(Option<i32>),
-    /// It has ended with this exit code.
-    Ended(i32),
 }
 
 impl Note {
@@ -57,7 +54,6 @@ impl Note {
             Self::Asked => "asked".into(),
             Self::Begun(None) => "begun".into(),
             Self::Begun(Some(pid)) => format!("begun {pid}"),
-            Self::Ended(code) => format!("ended {code}"),
         }
     }
 
@@ -66,7 +62,6 @@ impl Note {
             None if text == "asked" => Some(Self::Asked),
             None if text == "begun" => Some(Self::Begun(None)),
             Some(("begun", pid)) => Some(Self::Begun(Some(pid.parse().ok()?))),
-            Some(("ended", code)) => Some(Self::Ended(code.parse().ok()?)),
             _ => None,
         }
     }
@@ -81,16 +76,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let read = || Note::read(dir.path()).map(|noted| noted.map(|(note, _)| note));
         assert_eq!(read().unwrap(), None);
-        for note in [
-            Note::Asked,
-            Note::Begun(None),
-            Note::Begun(Some(7)),
-            Note::Ended(137),
-        ] {
+        for note in [Note::Asked, Note::Begun(None), Note::Begun(Some(7))] {
             note.write(dir.path()).unwrap();
             assert_eq!(read().unwrap(), Some(note));
         }
-        fs::write(dir.path().join(FILE), "ended well").unwrap();
+        fs::write(dir.path().join(FILE), "begun well").unwrap();
         assert!(read().is_err());
     }
 }

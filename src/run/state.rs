@@ -8,8 +8,10 @@
 //! /run/airtight/<id>/payload       how far the payload is, of a run that is to be kept
 //! /run/airtight/<id>/left          made when it was first seen without an owner, where it is to be stopped
 //! /run/airtight/<id>/control       where the owner hears what other commands ask of it
+//! /run/airtight/<id>/about.json …  what is shown of a run in the foreground (papers.rs)
 //! /run/airtight/<id>/hosts …       files mounted into the container
 //! /run/airtight/<id>/mounts/       where others' files are mounted, until the container has them
+//! /var/lib/airtight/runs/<id>/     the same papers of a detached run, its log, and a lock of its own
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -29,11 +31,14 @@ use crate::spec::{Places, SettledMounts};
 
 /// Where runs are recorded unless told otherwise; gone after a reboot, as the runs are.
 pub const DEFAULT_STATE: &str = "/run/airtight";
-/// Where anonymous volumes are kept unless told otherwise: on disk.
+/// Where anonymous volumes are, and what is kept of detached runs, unless told otherwise: on disk.
 pub const DEFAULT_DATA: &str = "/var/lib/airtight";
 
-const LOCK: &str = "lock";
+/// What an owner holds while it lives, in a directory of its run.
+pub(super) const LOCK: &str = "lock";
 const RECORD: &str = "record.json";
+/// What is kept of detached runs, below the data directory.
+const KEPT: &str = "runs";
 const MOUNTS: &str = "mounts";
 const LEFT: &str = "left";
 
@@ -63,7 +68,7 @@ pub enum Found {
 }
 
 impl State {
-    /// With run directories below `root` and volumes below `data`; both are made when needed.
+    /// With run directories below `root`, volumes and what is kept below `data`; both are made when needed.
     pub fn new(root: PathBuf, data: PathBuf) -> Self {
         Self { root, data }
     }
@@ -106,27 +111,36 @@ impl State {
 
     /// The ids that have a run directory.
     pub fn ids(&self) -> Result<Vec<ContainerId>> {
-        let entries = match fs::read_dir(&self.root) {
-            Ok(entries) => entries,
-            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(why) => {
-                return Err(
-                    Failure::host(format!("cannot read {}", self.root.display())).because(why),
-                );
-            }
-        };
-        let id = |entry: fs::DirEntry| {
-            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            is_dir
-                .then(|| entry.file_name().to_str()?.parse().ok())
-                .flatten()
-        };
-        Ok(entries.flatten().filter_map(id).collect())
+        ids_in(&self.root)
     }
 
-    /// The run that `word` names: its whole id or name, or the beginning of no other's.
+    /// The ids of detached runs of which something is kept, alive or ended.
+    pub fn kept_ids(&self) -> Result<Vec<ContainerId>> {
+        ids_in(&self.data.join(KEPT))
+    }
+
+    /// Where the run directory of `id` is.
+    pub fn directory(&self, id: &ContainerId) -> PathBuf {
+        self.root.join(id.as_str())
+    }
+
+    /// Where what is kept of the detached run `id` is.
+    pub fn kept(&self, id: &ContainerId) -> PathBuf {
+        self.data.join(KEPT).join(id.as_str())
+    }
+
+    /// Whether `id` is a run that has an owner who lives.
+    pub fn is_alive(&self, id: &ContainerId) -> bool {
+        let dir = self.directory(id);
+        dir.join(RECORD).exists() && is_locked(&dir)
+    }
+
+    /// The run that `word` names, alive or ended: its whole id or name, or the beginning of no other's.
     pub fn named(&self, word: &str) -> Result<ContainerId> {
-        named_among(self.ids()?, word)
+        let mut ids = [self.ids()?, self.kept_ids()?].concat();
+        ids.sort_unstable();
+        ids.dedup();
+        named_among(ids, word)
     }
 
     /// Looks whether the owner of `id` lives.
@@ -140,11 +154,6 @@ impl State {
         // Without a record it is being made or removed at this moment, or somebody died over it.
         let _changing = self.lock_all()?;
         try_lock(&path, open_lock(&path)).or_fail(Kind::Host, cannot)
-    }
-
-    /// The run directory of `id`, whoever holds it.
-    pub fn directory(&self, id: &ContainerId) -> PathBuf {
-        self.root.join(id.as_str())
     }
 
     /// The record of `id`, whoever holds it; `None` before it is written and once the run is forgotten.
@@ -305,7 +314,32 @@ pub fn named_among(mut ids: Vec<ContainerId>, word: &str) -> Result<ContainerId>
     }
 }
 
-fn private_dir() -> DirBuilder {
+fn ids_in(dir: &Path) -> Result<Vec<ContainerId>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(why) => {
+            return Err(Failure::host(format!("cannot read {}", dir.display())).because(why));
+        }
+    };
+    let id = |entry: fs::DirEntry| {
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        is_dir
+            .then(|| entry.file_name().to_str()?.parse().ok())
+            .flatten()
+    };
+    Ok(entries.flatten().filter_map(id).collect())
+}
+
+/// Whether somebody holds the lock in `dir`. The question keeps nobody else from it but an owner that is
+/// just being born, whose record is not there yet.
+fn is_locked(dir: &Path) -> bool {
+    let lock =
+        File::open(dir.join(LOCK)).map(|file| Flock::lock(file, FlockArg::LockSharedNonblock));
+    matches!(lock, Ok(Err((_, Errno::EWOULDBLOCK))))
+}
+
+pub(super) fn private_dir() -> DirBuilder {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
     builder
@@ -364,7 +398,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 /// In place of what somebody who died has left there.
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     OpenOptions::new()
         .create(true)
         .truncate(true)

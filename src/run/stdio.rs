@@ -37,6 +37,8 @@ pub struct Output {
     pub copies: Vec<Copy>,
     /// Told when the reader of a copy is gone and the payload cannot learn it by itself.
     pub reader_gone: Arc<Notify>,
+    /// Where what a terminal of the payload's shows goes, where that is not our stdout.
+    pub screen: Option<File>,
 }
 
 impl Output {

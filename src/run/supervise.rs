@@ -7,7 +7,6 @@
 
 use std::future::Future;
 use std::mem::replace;
-use std::path::Path;
 use std::pin::{Pin, pin};
 
 use nix::libc;
@@ -15,7 +14,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::end::{Asked, End, PayloadEnd};
 use super::first::FirstProcess;
-use super::note::Note;
 use super::progress::{AFTER_END, AFTER_KILL, Payload, Progress, Rung, after};
 use super::signals::Signals;
 use super::stdio::Output;
@@ -56,8 +54,8 @@ pub struct Supervisor<'a> {
     pub output: Output,
     /// Without a leash, the payload's pid inside, where it is known.
     pub payload: Option<i32>,
-    /// Where it is noted that the payload has begun, if it is.
-    pub note_in: Option<&'a Path>,
+    /// Told when the payload has been started, with its pid inside.
+    pub on_start: &'a dyn Fn(i32),
 }
 
 impl Supervisor<'_> {
@@ -125,10 +123,7 @@ impl Supervisor<'_> {
             }
             Some(Event::Started { pid }) => {
                 phases.lap("start");
-                if let Some(dir) = self.note_in {
-                    // The payload runs, and no trouble of ours may end it.
-                    let _ = Note::Begun(Some(pid)).write(dir);
-                }
+                (self.on_start)(pid);
                 reached(Step::Payload);
                 if let Payload::Starting(waiting) = replace(&mut now.payload, Payload::Running) {
                     waiting

@@ -30,9 +30,9 @@ enum Master {
 }
 
 impl Terminal {
-    /// Connects the payload's terminal to our stdout and, where wanted, our stdin. The copy ends when
-    /// nobody inside uses the terminal any more.
-    pub fn connect(master: OwnedFd, interactive: bool, copies: &mut Output) -> Result<Self> {
+    /// Connects the payload's terminal to the screen of `output` and, where wanted, our stdin. The copy ends
+    /// when nobody inside uses the terminal any more.
+    pub fn connect(master: OwnedFd, interactive: bool, output: &mut Output) -> Result<Self> {
         let cannot = || "cannot connect the payload's terminal";
         let mut raw = None;
         if interactive {
@@ -43,13 +43,19 @@ impl Terminal {
             keys.and_then(|(from, to)| copy_in_thread(from, to))
                 .or_fail(Kind::Host, cannot)?;
         }
-        let screen = io::stdout()
-            .as_fd()
-            .try_clone_to_owned()
+        let screen = match output.screen.take() {
+            Some(screen) => screen,
+            None => File::from(
+                io::stdout()
+                    .as_fd()
+                    .try_clone_to_owned()
+                    .or_fail(Kind::Host, cannot)?,
+            ),
+        };
+        let shown = master.try_clone().or_fail(Kind::Host, cannot)?;
+        output
+            .relay(File::from(shown), screen, |_| {})
             .or_fail(Kind::Host, cannot)?;
-        let output = master.try_clone().or_fail(Kind::Host, cannot)?;
-        let (from, to) = (File::from(output), File::from(screen));
-        copies.relay(from, to, |_| {}).or_fail(Kind::Host, cannot)?;
         Ok(Self {
             master: Master::Ours(master),
             _raw: raw,

@@ -56,6 +56,14 @@ impl Cause {
         }
     }
 
+    /// Why it came to nothing, where it did.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::StartFailed { reason, .. } | Self::Lost { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
     /// What the run did, in words that follow its name; reasons are told elsewhere.
     fn verb(&self) -> String {
         match self {
