@@ -142,7 +142,7 @@ impl State {
         match ids.as_slice() {
             [only] => Ok(only.clone()),
             [] => Err(Failure::usage(format!("there is no run {word:?}"))
-                .hint("`airtight ps -a` lists them")),
+                .hint("`airtight ps` lists them")),
             several => {
                 let mut names: Vec<_> = several.iter().map(ContainerId::as_str).collect();
                 names.sort_unstable();
