@@ -42,7 +42,7 @@ const PATIENCE: u16 = 200;
 /// still in the pipes.
 const UNHEARD: [i32; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
-/// Prepares a log in `dir`, which is made; what is written there is for [`write`].
+/// Prepares a log in `dir`, which is made; what is written there is for [`write()`].
 pub fn prepare(dir: &Path, limits: Limits) -> Result<()> {
     let cannot = || format!("cannot make the log {}", dir.display());
     let json = serde_json::to_vec(&limits).or_fail(Kind::Host, cannot)?;

@@ -287,8 +287,10 @@ pub fn owner_died(state: &State, record: &Record) -> Result<()> {
 
 /// Removes papers.
 pub fn remove(dir: &Path) -> Result<()> {
+    // Where the data directory is none, nothing has been kept in it.
+    let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
     match fs::remove_dir_all(dir) {
-        Err(why) if why.kind() != io::ErrorKind::NotFound => {
+        Err(why) if !absent.contains(&why.kind()) => {
             Err(Failure::host(format!("cannot remove {}", dir.display())).because(why))
         }
         _ => Ok(()),

@@ -70,8 +70,13 @@ pub fn named(state: &State, word: &str) -> Result<Seen> {
 
 fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
     let kept = state.kept(id);
-    let is_kept = kept.is_dir();
     let alive = state.is_alive(id);
+    let is_kept = match state.record(id).filter(|_| alive) {
+        // Of a run that has just begun, those of an ended one of its name may be there still.
+        Some(record) => papers::read::<About>(&kept, &Paper::About)
+            .is_some_and(|about| about.owner == record.owner),
+        None => kept.is_dir(),
+    };
     if !alive && !is_kept {
         return Ok(None);
     }

@@ -96,6 +96,55 @@ fn a_run_that_has_ended_is_kept_until_it_is_removed() {
 }
 
 #[test]
+fn ps_lists_what_is_asked_for() {
+    let host = Host::new();
+    let run = |name: &str, args: &[&str]| {
+        let args = [
+            &["-d", "--name", name, "-i", "-l", "team=etl", "busybox:test"],
+            args,
+        ]
+        .concat();
+        host.run(&args).ok();
+    };
+    run("ended", &["sh", "-c", "exit 3"]);
+    host.airtight(&["wait", "ended"]).ok();
+    run("living", &["cat"]);
+    for (args, listed) in [
+        (&[][..], "living\n"),
+        (&["-a"], "living\nended\n"),
+        (&["--filter", "status=exited"], "ended\n"),
+        (
+            &["--filter", "status=exited", "--filter", "status=running"],
+            "living\nended\n",
+        ),
+        (&["--filter", "exited=3"], "ended\n"),
+        (&["--filter", "exited=4"], ""),
+        (&["-a", "--filter", "name=end"], "ended\n"),
+        (
+            &["-a", "--filter", "label=team=etl", "--filter", "label=no"],
+            "",
+        ),
+        (&["--filter", "ancestor=busybox"], "living\n"),
+        (&["--filter", "image=busybox:test"], "living\n"),
+        (&["--filter", "image=other"], ""),
+    ] {
+        assert_eq!(
+            host.airtight(&[&["ps", "-q"], args].concat()).ok(),
+            listed,
+            "{args:?}"
+        );
+    }
+    let json = host.airtight(&["ps", "-a", "--format", "json"]).ok();
+    let runs: Vec<Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&runs[0]["state"], &runs[1]["exit_code"]),
+        (&"running".into(), &3.into())
+    );
+    assert_eq!(runs[0]["command"], serde_json::json!(["cat"]));
+    rm(&host, &["-f", "ended", "living"]);
+}
+
+#[test]
 fn with_rm_nothing_is_kept() {
     let host = Host::new();
     let args = ["-d", "--rm", "--name", "gone", "-i", "busybox:test", "cat"];
