@@ -60,9 +60,11 @@ impl Host {
 
     /// Removes the state directory, as a reboot does.
     pub fn forget_everything(&self) {
-        if self.state().exists() {
-            std::fs::remove_dir_all(self.state()).unwrap();
-        }
+        // Whoever is just being killed may still make something in it.
+        processes::until("the state directory is gone", || {
+            let _ = std::fs::remove_dir_all(self.state());
+            !self.state().exists()
+        });
     }
 
     /// The init of the only run.
