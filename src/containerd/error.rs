@@ -95,6 +95,11 @@ impl Error {
         }
     }
 
+    /// No answer came in time.
+    pub fn is_late(&self) -> bool {
+        matches!(self.how, How::Late(_))
+    }
+
     /// containerd's own message.
     pub fn message(&self) -> &str {
         match &self.how {
@@ -121,14 +126,12 @@ impl std::error::Error for Error {}
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let unreachable = error.is_unreachable();
-        let failure = Failure::new(Kind::Containerd, error.to_string());
-        if unreachable {
-            failure.hint(
+        if error.is_unreachable() {
+            Failure::new(Kind::ContainerdAway, error.to_string()).hint(
                 "is containerd running, and is this its address? (--address, CONTAINERD_ADDRESS)",
             )
         } else {
-            failure
+            Failure::new(Kind::Containerd, error.to_string())
         }
     }
 }

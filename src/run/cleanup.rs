@@ -19,13 +19,17 @@ use super::shim;
 use super::state::{RunDir, State};
 use super::step::{Step, reached};
 use crate::cgroup::Group;
-use crate::containerd::{Client, Error};
+use crate::containerd::{ABSENCE, Client, Error, patiently};
 use crate::failure::{Failure, Result as Outcome};
 
 /// From SIGKILL to a process that is gone; one that takes longer hangs in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
-/// Deleting a task runs the runtime and may have to wait for a shim.
-const DELETE_LIMIT: Duration = Duration::from_secs(20);
+/// Deleting a task runs the runtime and may have to wait for a shim. One that takes longer hangs: it is
+/// ended, for nothing inside lives any more.
+const DELETE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a containerd that is away is waited for, before the rest is left to a later command: as long
+/// as systemd takes to start one that died (containerd.service, `RestartSec`), and it to serve.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long, and how often, a task that still runs is killed and tried again.
 const RUNNING_LIMIT: Duration = Duration::from_secs(5);
 const RUNNING_PAUSE: Duration = Duration::from_millis(20);
@@ -69,12 +73,16 @@ pub async fn must_be_free(record: &Record, client: &Client) -> Outcome<()> {
             .is_some_and(|boot| *boot != record.boot_id)
     };
     let request = GetContainerRequest { id: id.to_owned() };
-    let mut containers = client.containers();
     let what = ("look at container", id);
-    let container = match client
-        .call(what, request, |request| containers.get(request))
-        .await
-    {
+    let found = patiently(ABSENCE, |_| {
+        let (request, mut containers) = (request.clone(), client.containers());
+        async move {
+            client
+                .call(what, request, |request| containers.get(request))
+                .await
+        }
+    });
+    let container = match found.await {
         Ok(found) => found.container,
         Err(why) if why.is_not_found() => None,
         Err(why) => return Err(why.into()),
@@ -108,8 +116,8 @@ pub async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) 
         Ok(()) => {
             reached(Step::TaskDeleted);
             let (container, snapshot) = tokio::join!(
-                delete_container(record, client),
-                remove_snapshot(record, client)
+                patiently(PATIENCE, |_| delete_container(record, client)),
+                patiently(PATIENCE, |_| remove_snapshot(record, client))
             );
             note(&mut leftovers, container.map_err(|why| why.to_string()));
             note(&mut leftovers, snapshot.map_err(|why| why.to_string()));
@@ -156,11 +164,17 @@ pub async fn kill(record: &Record) -> Result<(), String> {
 }
 
 /// Deletes the task, and waits for one that containerd is just giving up.
-async fn end_task(record: &Record, client: &Client) -> Result<(), String> {
+pub(super) async fn end_task(record: &Record, client: &Client) -> Result<(), String> {
     let patient_until = Instant::now() + SHIM_LIMIT;
     let mut asked = false;
     loop {
-        let deleted = delete_task(record, client).await;
+        let mut deleted = patiently(PATIENCE, |_| delete_task(record, client)).await;
+        if deleted.as_ref().is_err_and(Error::is_late) {
+            for shim in shim::of(record, Path::new("/proc")) {
+                shim.kill();
+            }
+            deleted = patiently(PATIENCE, |_| delete_task(record, client)).await;
+        }
         if deleted.map_err(|why| why.to_string())? == Deleted::Yes {
             return Ok(());
         }

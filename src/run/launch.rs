@@ -10,9 +10,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use containerd_client::services::v1::container::Runtime;
-use containerd_client::services::v1::snapshots::PrepareSnapshotRequest;
+use containerd_client::services::v1::snapshots::{
+    MountsRequest, PrepareSnapshotRequest, StatSnapshotRequest,
+};
 use containerd_client::services::v1::{
-    CloseIoRequest, Container, CreateContainerRequest, CreateTaskRequest, StartRequest,
+    CloseIoRequest, Container, CreateContainerRequest, GetContainerRequest,
 };
 use containerd_client::types::Mount;
 use oci_spec::runtime::Spec;
@@ -25,9 +27,10 @@ use super::rootfs::{self, Question};
 use super::runc::Options;
 use super::state::RunDir;
 use super::step::{Step, reached};
+use super::task::TaskStdio;
 use super::verdict::Phases;
 use crate::cgroup::{Group, Hierarchies, Subpath};
-use crate::containerd::Client;
+use crate::containerd::{ABSENCE, Client, Error, patiently};
 use crate::failure::{Context, Kind, Result};
 use crate::id::ContainerId;
 use crate::image;
@@ -66,11 +69,15 @@ impl Launch<'_> {
     pub async fn create(self, stdio: &TaskStdio, phases: &mut Phases) -> Result<Created> {
         self.write_files()?;
         reached(Step::Files);
-        image::ensure_unpacked(
-            self.job.client,
-            self.job.image,
-            &self.job.plan.image.snapshotter,
-        )
+        let Job {
+            client,
+            image,
+            plan,
+            ..
+        } = self.job;
+        patiently(ABSENCE, |_| {
+            image::ensure_unpacked(client, image, &plan.image.snapshotter)
+        })
         .await?;
         let mounts = self.prepare_snapshot().await?;
         phases.lap("snapshot");
@@ -91,21 +98,6 @@ impl Launch<'_> {
         phases.lap("task");
         reached(Step::Task);
         Ok(Created { pid, listener })
-    }
-
-    /// Lets the container's first process run.
-    pub async fn start(self) -> Result<()> {
-        let id = self.job.plan.id.as_str();
-        let request = StartRequest {
-            container_id: id.to_owned(),
-            exec_id: String::new(),
-        };
-        let mut tasks = self.job.client.tasks();
-        self.job
-            .client
-            .call(("start task", id), request, |request| tasks.start(request))
-            .await?;
-        Ok(())
     }
 
     fn places(&self) -> Places {
@@ -137,15 +129,59 @@ impl Launch<'_> {
                 (BOOT_LABEL.to_owned(), self.record.boot_id.clone()),
             ]),
         };
-        let mut snapshots = self.job.client.snapshots();
-        let prepared = self
-            .job
-            .client
-            .call(("prepare snapshot", key), request, |request| {
-                snapshots.prepare(request)
-            })
-            .await?;
-        Ok(prepared.mounts)
+        let prepared = patiently(ABSENCE, |before| {
+            let request = request.clone();
+            async move {
+                match self.prepare_once(request.clone()).await {
+                    Err(why) if why.is_already_exists() && before > 0 => {
+                        self.prepared_before(&request, why).await
+                    }
+                    done => done,
+                }
+            }
+        });
+        Ok(prepared.await?)
+    }
+
+    async fn prepare_once(&self, request: PrepareSnapshotRequest) -> Result<Vec<Mount>, Error> {
+        let client = self.job.client;
+        let key = request.key.clone();
+        let mut snapshots = client.snapshots();
+        let prepared = client.call(("prepare snapshot", &key), request, |request| {
+            snapshots.prepare(request)
+        });
+        Ok(prepared.await?.mounts)
+    }
+
+    /// The snapshot that we made when we had no answer; `why` if it is another.
+    async fn prepared_before(
+        &self,
+        wanted: &PrepareSnapshotRequest,
+        why: Error,
+    ) -> Result<Vec<Mount>, Error> {
+        let client = self.job.client;
+        let key = wanted.key.as_str();
+        let request = StatSnapshotRequest {
+            snapshotter: wanted.snapshotter.clone(),
+            key: key.to_owned(),
+        };
+        let mut snapshots = client.snapshots();
+        let found = client.call(("look up snapshot", key), request, |request| {
+            snapshots.stat(request)
+        });
+        let info = found.await?.info.unwrap_or_default();
+        if (&info.labels, &info.parent) != (&wanted.labels, &wanted.parent) {
+            return Err(why);
+        }
+        let request = MountsRequest {
+            snapshotter: wanted.snapshotter.clone(),
+            key: key.to_owned(),
+        };
+        let mut snapshots = client.snapshots();
+        let mounts = client.call(("look at snapshot", key), request, |request| {
+            snapshots.mounts(request)
+        });
+        Ok(mounts.await?.mounts)
     }
 
     async fn spec(&self, mounts: &[Mount]) -> Result<Spec> {
@@ -211,20 +247,51 @@ impl Launch<'_> {
             snapshot_key: id.to_owned(),
             ..Container::default()
         };
+        let created = patiently(ABSENCE, |before| {
+            let container = container.clone();
+            async move {
+                match self.create_container_once(container.clone()).await {
+                    Err(why) if why.is_already_exists() && before > 0 => {
+                        self.created_before(&container, why).await
+                    }
+                    done => done,
+                }
+            }
+        });
+        Ok(created.await?)
+    }
+
+    async fn create_container_once(&self, container: Container) -> Result<(), Error> {
+        let client = self.job.client;
+        let id = container.id.clone();
         let request = CreateContainerRequest {
             container: Some(container),
         };
-        let mut containers = self.job.client.containers();
-        self.job
-            .client
-            .call(("create container", id), request, |request| {
-                containers.create(request)
-            })
-            .await?;
-        Ok(())
+        let mut containers = client.containers();
+        let created = client.call(("create container", &id), request, |request| {
+            containers.create(request)
+        });
+        created.await.map(|_| ())
     }
 
-    fn create_cgroup(&self) -> Result<()> {
+    /// Whether it is the container that we made when we had no answer; `why` if it is another.
+    async fn created_before(&self, wanted: &Container, why: Error) -> Result<(), Error> {
+        let client = self.job.client;
+        let request = GetContainerRequest {
+            id: wanted.id.clone(),
+        };
+        let mut containers = client.containers();
+        let found = client.call(("look at container", &wanted.id), request, |request| {
+            containers.get(request)
+        });
+        // The spec names our run directory, which nobody else has.
+        match found.await?.container {
+            Some(found) if found.labels == wanted.labels && found.spec == wanted.spec => Ok(()),
+            _ => Err(why),
+        }
+    }
+
+    pub(super) fn create_cgroup(&self) -> Result<()> {
         let cgroup = &self.job.plan.cgroup;
         let hierarchies = Hierarchies::detect(&cgroup.mount_path)?;
         Group::create(
@@ -245,30 +312,6 @@ impl Launch<'_> {
             .then(|| Listener::bind(&path))
             .transpose()
     }
-
-    async fn create_task(&self, rootfs: Vec<Mount>, stdio: &TaskStdio) -> Result<u32> {
-        let id = self.job.plan.id.as_str();
-        let request = CreateTaskRequest {
-            container_id: id.to_owned(),
-            rootfs,
-            stdin: stdio.stdin.clone(),
-            stdout: stdio.stdout.clone(),
-            stderr: stdio.stderr.clone(),
-            terminal: stdio.terminal,
-            ..CreateTaskRequest::default()
-        };
-        let mut tasks = self.job.client.tasks();
-        let created = self
-            .job
-            .client
-            .call(("create task", id), request, |request| {
-                tasks.create(request)
-            })
-            .await;
-        created
-            .map(|response| response.pid)
-            .map_err(|why| super::runc::explain(why, self.job.plan))
-    }
 }
 
 /// Tells the shim that nothing more comes on stdin.
@@ -285,14 +328,4 @@ pub async fn close_stdin(client: &Client, id: &ContainerId) -> Result<()> {
         })
         .await?;
     Ok(())
-}
-
-/// What the shim is to connect: nothing where the init gets descriptors from us.
-#[derive(Debug, Default)]
-#[allow(missing_docs, reason = "fields of containerd's CreateTaskRequest")]
-pub struct TaskStdio {
-    pub stdin: String,
-    pub stdout: String,
-    pub stderr: String,
-    pub terminal: bool,
 }

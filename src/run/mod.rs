@@ -23,21 +23,24 @@ pub mod state;
 mod stdio;
 pub mod step;
 mod supervise;
+mod task;
 mod terminal;
 mod thread;
 pub mod verdict;
 mod wait;
 
+use std::pin::pin;
 use std::process;
+use std::time::Duration;
 
 use tokio::sync::oneshot::Receiver;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::early::{Attempt, Early};
 use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
-use self::launch::{Created, Launch, TaskStdio};
+use self::launch::{Created, Launch};
 pub use self::readable::MustRead;
 use self::record::Record;
 use self::signals::Signals;
@@ -45,6 +48,7 @@ use self::state::{RunDir, State};
 use self::stdio::{Output, Stdio};
 use self::step::{Step, reached};
 use self::supervise::{Supervisor, WaitForTask};
+use self::task::{NotStarted, TaskStdio};
 use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
 use crate::cgroup::{Group, Usage};
@@ -54,6 +58,9 @@ use crate::image::Image;
 use crate::leash::{Leash, Listener, Payload, pids};
 use crate::plan::{MountKind, Plan};
 use crate::survey::{Descriptor, Survey};
+
+/// A start that takes longer is one that containerd or the shim is in the way of.
+const START_USUALLY: Duration = Duration::from_secs(2);
 
 /// Where things are, for one run.
 #[derive(Debug, Clone)]
@@ -163,7 +170,12 @@ async fn live(
         }
         // From the start on nothing may fail here: the payload runs.
         let stdin = fifos.as_ref().map(Fifos::feed).transpose()?.flatten();
-        launch.start().await?;
+        match start_payload(launch, &mut early).await {
+            Ok(Attempt::Done(())) => {}
+            Ok(Attempt::Ended(end)) => return Ok(end),
+            Err(NotStarted::Refused(failure)) => return Err(failure),
+            Err(NotStarted::Unknown(failure)) => return Ok(End::lost(&failure)),
+        }
         phases.lap("start");
         reached(Step::Start);
         terminal.iter().for_each(Terminal::resize);
@@ -172,6 +184,7 @@ async fn live(
         None
     };
     let supervisor = Supervisor {
+        record,
         stop: job.plan.stop,
         time_limit: early.time_limit,
         signals: early.signals,
@@ -184,17 +197,46 @@ async fn live(
     Ok(supervisor.watch(task, phases).await)
 }
 
-/// Starts the init and waits for its call.
+/// Starts the init and waits for its call, which counts more than containerd's answer.
 async fn start_init(
     launch: Launch<'_>,
     listener: Listener,
     task: &mut WaitForTask,
 ) -> Result<Leash> {
-    launch.start().await?;
+    let mut starting = pin!(launch.start());
+    let mut calling = pin!(listener.accept());
+    let called = tokio::select! {
+        biased;
+        started = &mut starting => {
+            started?;
+            None
+        }
+        leash = &mut calling => {
+            // A call that is given up too early is one that containerd gives up.
+            let _ = timeout(START_USUALLY, starting).await;
+            Some(leash)
+        }
+    };
     reached(Step::Start);
+    if let Some(leash) = called {
+        return leash;
+    }
     tokio::select! {
-        leash = listener.accept() => leash,
+        leash = calling => leash,
         end = task => Err(init_failed(&end)),
+    }
+}
+
+/// Starts a payload that has no init. What is sent to us meanwhile is for the payload, unless this takes
+/// long: then containerd is away, and an end that is asked for does not wait for it.
+async fn start_payload(
+    launch: Launch<'_>,
+    early: &mut Early<'_>,
+) -> Result<Attempt<()>, NotStarted> {
+    let mut starting = pin!(launch.start());
+    match timeout(START_USUALLY, &mut starting).await {
+        Ok(started) => started.map(Attempt::Done),
+        Err(_) => early.unless_asked(starting).await,
     }
 }
 

@@ -7,12 +7,18 @@ use tokio::time::Instant;
 
 use super::end::{Asked, PayloadEnd};
 use super::terminal::Terminal;
+use crate::containerd::ABSENCE;
 use crate::leash::{SignalNumber, Status};
 
 /// From SIGKILL to the first process until the cgroup is killed as a whole.
 pub const AFTER_KILL: Duration = Duration::from_secs(2);
 /// From the payload's end, or the last kill, until containerd is no longer waited for.
 pub const AFTER_END: Duration = Duration::from_secs(10);
+/// The same where the end is known already, and containerd's word would only make the clean-up easier.
+pub const AFTER_KNOWN_END: Duration = Duration::from_secs(3);
+/// The same where only containerd can say how the payload ended, and nobody is in a hurry: it may be
+/// away for so long.
+pub const FOR_THE_STATUS: Duration = ABSENCE;
 /// The same as never: a century.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -55,6 +61,8 @@ pub struct Progress {
     pub init: bool,
     /// Killed because nobody reads what it writes.
     pub unread: bool,
+    /// The first process has ended.
+    pub gone: bool,
 }
 
 impl Rung {
@@ -78,7 +86,19 @@ impl Progress {
             interrupts: 0,
             terminal: None,
             unread: false,
+            gone: false,
         }
+    }
+
+    /// The first process has ended: nothing is left to be done but to hear how.
+    pub fn first_gone(&mut self) {
+        self.gone = true;
+        let patience = match (self.has_ended(), self.asked) {
+            (true, _) => AFTER_KNOWN_END,
+            (false, Some(_)) => AFTER_END,
+            (false, None) => FOR_THE_STATUS,
+        };
+        self.rung = Rung::Waiting(Instant::now() + patience);
     }
 
     /// The payload itself has ended.

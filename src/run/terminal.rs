@@ -49,7 +49,7 @@ impl Terminal {
             .or_fail(Kind::Host, cannot)?;
         let output = master.try_clone().or_fail(Kind::Host, cannot)?;
         let (from, to) = (File::from(output), File::from(screen));
-        copies.relay(from, to, |_| {}).or_fail(Kind::Host, cannot)?;
+        copies.relay(from, to).or_fail(Kind::Host, cannot)?;
         Ok(Self {
             master: Master::Ours(master),
             _raw: raw,

@@ -31,6 +31,7 @@ mod limits;
 mod memory;
 mod mounts;
 mod names;
+mod outages;
 mod parse;
 mod parse_verb;
 mod pass_fd;

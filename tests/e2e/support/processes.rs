@@ -48,6 +48,23 @@ pub fn arguments() -> impl Iterator<Item = (i32, String)> {
     })
 }
 
+/// The shims of container `id`.
+pub fn shims(id: &str) -> Vec<i32> {
+    let of_it = |(_, arguments): &(i32, String)| {
+        arguments.contains("containerd-shim") && arguments.contains(&format!("\0-id\0{id}\0"))
+    };
+    arguments().filter(of_it).map(|(pid, _)| pid).collect()
+}
+
+/// Whether process `pid` is stopped (proc_pid_stat(5), field 3).
+pub fn is_stopped(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before it may have blanks and parentheses.
+    stat.rsplit(')')
+        .next()
+        .is_some_and(|rest| rest.starts_with(" T"))
+}
+
 /// What process `pid` calls itself.
 pub fn name(pid: i32) -> String {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();

@@ -1,0 +1,144 @@
+//! The task: created and started, although containerd may go away over it.
+//!
+//! In: a launch whose container, cgroup and socket exist. Out: the task's first process, and later that
+//! it runs. An answer that was lost says nothing about the deed, so containerd is asked what there is:
+//! a task that exists is taken, a half-made one is undone and made again. Never starts a payload twice,
+//! and never says that one did not run which may have.
+
+use containerd_client::services::v1::{CreateTaskRequest, GetRequest, StartRequest};
+use containerd_client::types::Mount;
+use containerd_client::types::v1::{Process, Status};
+
+use super::cleanup;
+use super::launch::Launch;
+use super::runc;
+use crate::containerd::{ABSENCE, Error, patiently};
+use crate::failure::{Failure, Result};
+
+/// How often a step is tried whose answer is lost again and again.
+const ATTEMPTS: u32 = 3;
+
+/// What the shim is to connect: nothing where the init gets descriptors from us.
+#[derive(Debug, Default)]
+#[allow(missing_docs, reason = "fields of containerd's CreateTaskRequest")]
+pub struct TaskStdio {
+    pub stdin: String,
+    pub stdout: String,
+    pub stderr: String,
+    pub terminal: bool,
+}
+
+/// Why a task is not known to run.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// It does not run.
+    Refused(Failure),
+    /// Nobody says whether it did.
+    Unknown(Failure),
+}
+
+impl From<NotStarted> for Failure {
+    fn from(why: NotStarted) -> Self {
+        match why {
+            NotStarted::Refused(failure) | NotStarted::Unknown(failure) => failure,
+        }
+    }
+}
+
+impl Launch<'_> {
+    /// Makes the task; the pid of its first process on the host, which waits to be started.
+    pub async fn create_task(self, rootfs: Vec<Mount>, stdio: &TaskStdio) -> Result<u32> {
+        let request = CreateTaskRequest {
+            container_id: self.job.plan.id.to_string(),
+            rootfs,
+            stdin: stdio.stdin.clone(),
+            stdout: stdio.stdout.clone(),
+            stderr: stdio.stderr.clone(),
+            terminal: stdio.terminal,
+            ..CreateTaskRequest::default()
+        };
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.create_once(request.clone()).await {
+                Err(why) if why.is_unreachable() && attempts < ATTEMPTS => {}
+                done => return done.map_err(|why| runc::explain(why, self.job.plan)),
+            }
+            let found = patiently(ABSENCE, |_| self.look()).await;
+            match found {
+                Ok(process) if process.status() == Status::Created => return Ok(process.pid),
+                Err(why) if why.is_unreachable() => return Err(why.into()),
+                Ok(_) | Err(_) => self.begin_anew().await?,
+            }
+        }
+    }
+
+    async fn create_once(self, request: CreateTaskRequest) -> Result<u32, Error> {
+        let client = self.job.client;
+        let id = request.container_id.clone();
+        let mut tasks = client.tasks();
+        let what = ("create task", id.as_str());
+        let created = client.call(what, request, |request| tasks.create(request));
+        Ok(created.await?.pid)
+    }
+
+    /// Undoes a task that was made in part: its shim may still be at work. The runtime may have taken
+    /// the cgroup with it.
+    async fn begin_anew(self) -> Result<()> {
+        cleanup::end_task(self.record, self.job.client)
+            .await
+            .map_err(|why| {
+                Failure::host("cannot undo a task that was made in part").because(why)
+            })?;
+        self.create_cgroup()
+    }
+
+    /// Lets the container's first process run.
+    pub async fn start(self) -> Result<(), NotStarted> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let why = match self.start_once().await {
+                Ok(()) => return Ok(()),
+                Err(why) if attempts == 1 && !why.is_unreachable() => {
+                    return Err(NotStarted::Refused(why.into()));
+                }
+                // A later refusal may mean that the first time was enough.
+                Err(why) => why,
+            };
+            match patiently(ABSENCE, |_| self.look()).await {
+                Ok(process) if process.status() != Status::Created => return Ok(()),
+                Ok(_) if why.is_unreachable() && attempts < ATTEMPTS => {}
+                Ok(_) => return Err(NotStarted::Refused(why.into())),
+                Err(why) => return Err(NotStarted::Unknown(why.into())),
+            }
+        }
+    }
+
+    async fn start_once(self) -> Result<(), Error> {
+        let client = self.job.client;
+        let id = self.job.plan.id.as_str();
+        let request = StartRequest {
+            container_id: id.to_owned(),
+            exec_id: String::new(),
+        };
+        let mut tasks = client.tasks();
+        client
+            .call(("start task", id), request, |request| tasks.start(request))
+            .await
+            .map(|_| ())
+    }
+
+    /// What containerd knows of the task's first process.
+    async fn look(self) -> Result<Process, Error> {
+        let client = self.job.client;
+        let id = self.job.plan.id.as_str();
+        let request = GetRequest {
+            container_id: id.to_owned(),
+            exec_id: String::new(),
+        };
+        let mut tasks = client.tasks();
+        let found = client.call(("look at task", id), request, |request| tasks.get(request));
+        Ok(found.await?.process.unwrap_or_default())
+    }
+}
