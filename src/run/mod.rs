@@ -170,7 +170,7 @@ async fn live(
         }
         // From the start on nothing may fail here: the payload runs.
         let stdin = fifos.as_ref().map(Fifos::feed).transpose()?.flatten();
-        match start_payload(launch, &mut early).await {
+        match start_payload(launch, &first, &mut early).await {
             Ok(Attempt::Done(())) => {}
             Ok(Attempt::Ended(end)) => return Ok(end),
             Err(NotStarted::Refused(failure)) => return Err(failure),
@@ -228,15 +228,25 @@ async fn start_init(
 }
 
 /// Starts a payload that has no init. What is sent to us meanwhile is for the payload, unless this takes
-/// long: then containerd is away, and an end that is asked for does not wait for it.
+/// long: then containerd or the shim is in the way, and neither an end that is asked for nor the payload's
+/// own waits for that.
 async fn start_payload(
     launch: Launch<'_>,
+    first: &FirstProcess,
     early: &mut Early<'_>,
 ) -> Result<Attempt<()>, NotStarted> {
     let mut starting = pin!(launch.start());
     match timeout(START_USUALLY, &mut starting).await {
         Ok(started) => started.map(Attempt::Done),
-        Err(_) => early.unless_asked(starting).await,
+        Err(_) => {
+            let started = async {
+                tokio::select! {
+                    started = starting => started,
+                    () = first.ended() => Ok(()),
+                }
+            };
+            early.unless_asked(started).await
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub const AFTER_KNOWN_END: Duration = Duration::from_secs(3);
 /// The same where only containerd can say how the payload ended, and nobody is in a hurry: it may be
 /// away for so long.
 pub const FOR_THE_STATUS: Duration = ABSENCE;
+/// What a process killed with SIGKILL has as its status, to a shim.
+const KILLED: u32 = 128 + libc::SIGKILL.unsigned_abs();
 /// The same as never: a century.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -63,6 +65,10 @@ pub struct Progress {
     pub unread: bool,
     /// The first process has ended.
     pub gone: bool,
+    /// It was alive when we killed it.
+    pub killed: bool,
+    /// containerd has not said how it ended, and is not waited for any more.
+    pub unreported: bool,
 }
 
 impl Rung {
@@ -87,6 +93,8 @@ impl Progress {
             terminal: None,
             unread: false,
             gone: false,
+            killed: false,
+            unreported: false,
         }
     }
 
@@ -99,6 +107,21 @@ impl Progress {
             (false, None) => FOR_THE_STATUS,
         };
         self.rung = Rung::Waiting(Instant::now() + patience);
+    }
+
+    /// SIGKILL was sent to the first process.
+    pub fn killed(&mut self) {
+        self.killed |= !self.gone;
+        self.rung = Rung::Killed(Instant::now() + AFTER_KILL);
+    }
+
+    /// containerd does not say in time how the first process ended.
+    pub fn unreported(&mut self) -> PayloadEnd {
+        self.unreported = true;
+        if self.gone && self.killed {
+            return self.first_ended(KILLED);
+        }
+        PayloadEnd::Unknown("containerd does not report the task's end".into())
     }
 
     /// The payload itself has ended.
@@ -120,7 +143,6 @@ impl Progress {
 
     /// What the end of the container's first process means, when nobody has said more.
     pub fn first_ended(&self, status: u32) -> PayloadEnd {
-        const KILLED: u32 = 128 + libc::SIGKILL.unsigned_abs();
         let signal = status.checked_sub(128).and_then(|n| i32::try_from(n).ok());
         match signal.map(SignalNumber::try_from) {
             // The kernel has killed the payload with it.

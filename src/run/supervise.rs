@@ -73,8 +73,7 @@ impl Supervisor<'_> {
             }
         };
         phases.lap("run");
-        let shim_hangs = matches!(seen, PayloadEnd::Unknown(_)) && !now.init;
-        self.finish_output(now.asked.is_some(), shim_hangs).await;
+        self.finish_output(&now).await;
         End {
             payload: match now.payload {
                 Payload::Ended(end) => end,
@@ -99,7 +98,7 @@ impl Supervisor<'_> {
                 number = self.signals.next() => self.on_signal(number, now),
                 () = at(now.rung.deadline()) => {
                     if self.step_down(now).await {
-                        return Ok(PayloadEnd::Unknown("containerd does not report the task's end".into()));
+                        return Ok(now.unreported());
                     }
                 }
                 () = self.first.ended(), if !now.gone && !now.init => self.on_first_end(now).await,
@@ -229,7 +228,7 @@ impl Supervisor<'_> {
 
     fn kill(&self, now: &mut Progress) {
         self.first.kill();
-        now.rung = Rung::Killed(Instant::now() + AFTER_KILL);
+        now.killed();
     }
 
     /// A payload that cannot be reached by the leash is reached by the ladder's next rung.
@@ -254,14 +253,15 @@ impl Supervisor<'_> {
     /// Nothing that was written is lost: a copy ends when every writer is gone. Only someone who asks
     /// us to stop is not kept waiting for a reader that does not read. A shim that hangs keeps its ends
     /// open, where it has some.
-    async fn finish_output(mut self, asked: bool, shim_hangs: bool) {
+    async fn finish_output(mut self, now: &Progress) {
         if self.output.copies.is_empty() {
             return;
         }
         // In the host's pid namespace a writer may have outlived the first process.
         self.first.kill_tree().await;
-        let mut enough = pin!(at(asked.then(|| after(AFTER_KILL))));
-        let mut shim_ends = shim_hangs.then(|| after(AFTER_KILL));
+        let soon = after(AFTER_KILL);
+        let mut enough = pin!(at(now.asked.map(|_| soon)));
+        let mut shim_ends = (now.unreported && !now.init).then_some(soon);
         for copy in &mut self.output.copies {
             loop {
                 tokio::select! {

@@ -98,19 +98,20 @@ impl Launch<'_> {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let why = match self.start_once().await {
-                Ok(()) => return Ok(()),
-                Err(why) if attempts == 1 && !why.is_unreachable() => {
+            let Err(why) = self.start_once().await else {
+                return Ok(());
+            };
+            let found = patiently(ABSENCE, |_| self.look()).await;
+            match found.map(|process| process.status()) {
+                // The shim died over it, or containerd stays away.
+                Ok(Status::Unknown) | Err(_) => return Err(NotStarted::Unknown(why.into())),
+                Ok(Status::Created) if why.is_unreachable() && attempts < ATTEMPTS => {}
+                // Where an answer was lost, the deed may be done.
+                Ok(Status::Created) => return Err(NotStarted::Refused(why.into())),
+                Ok(_) if attempts == 1 && !why.is_unreachable() => {
                     return Err(NotStarted::Refused(why.into()));
                 }
-                // A later refusal may mean that the first time was enough.
-                Err(why) => why,
-            };
-            match patiently(ABSENCE, |_| self.look()).await {
-                Ok(process) if process.status() != Status::Created => return Ok(()),
-                Ok(_) if why.is_unreachable() && attempts < ATTEMPTS => {}
-                Ok(_) => return Err(NotStarted::Refused(why.into())),
-                Err(why) => return Err(NotStarted::Unknown(why.into())),
+                Ok(_) => return Ok(()),
             }
         }
     }

@@ -44,6 +44,7 @@ mod pull_for_dags;
 mod pull_hostile;
 mod runtimes;
 mod secrets;
+mod shims;
 mod stop;
 mod stopped_containerd;
 mod streams;

@@ -48,8 +48,12 @@ impl Containerd {
     /// Its process.
     #[track_caller]
     pub fn pid(&self) -> i32 {
+        processes::find_with_argument(&self.config()).expect("containerd runs")
+    }
+
+    fn config(&self) -> String {
         let config = self.dir.join("containerd.toml");
-        processes::with_argument(config.to_str().unwrap())
+        config.display().to_string()
     }
 
     /// Sends containerd itself a signal.
@@ -108,8 +112,8 @@ fn words(path: &Path) -> impl Iterator<Item = OsString> {
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        if self.again.is_empty() {
-            self.signal(Signal::SIGCONT);
+        if let Some(pid) = processes::find_with_argument(&self.config()) {
+            processes::signal(pid, Signal::SIGCONT);
         }
         drop(self.script.0.stdin.take());
         if !std::thread::panicking() {
