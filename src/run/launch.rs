@@ -79,6 +79,7 @@ impl Launch<'_> {
             image::ensure_unpacked(client, image, &plan.image.snapshotter)
         })
         .await?;
+        reached(Step::Unpacked);
         let mounts = self.prepare_snapshot().await?;
         phases.lap("snapshot");
         reached(Step::Snapshot);

@@ -1,6 +1,7 @@
 //! containerd dies, is started again, or stands still for a while, at each step of a run: the payload's
 //! end is what is reported, and in the end nothing is left.
 
+use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -8,13 +9,15 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::support::containerd::Containerd;
+use super::support::middleman::Middleman;
 use super::support::{Host, Output, Run, processes};
 
-/// Each call to containerd comes behind one of them: asking for the image, for the snapshot, for the
-/// container, for the task, for its start, for its end, for its removal and that of the rest.
-const STEPS: [&str; 10] = [
+/// Each call to containerd comes behind one of them: asking for the image, for its snapshots, for
+/// one of our own, for the container, for the task, for its start, for its end, for its removal and that of the rest.
+const STEPS: [&str; 11] = [
     "settings",
     "files",
+    "unpacked",
     "spec",
     "socket",
     "task",
@@ -44,17 +47,28 @@ struct Halted {
 
 impl Halted {
     /// One with an init and one without.
-    fn pair(host: &Host, step: &'static str, script: &str) -> [Self; 2] {
-        ["--init", "--no-init"].map(|init| Self::at(host, step, init, script))
+    fn pair(host: &Host, step: &'static str) -> [Self; 2] {
+        ["--init", "--no-init"]
+            .map(|init| Self::of(&mut Self::command(host, step, init), step, init))
     }
 
-    fn at(host: &Host, step: &'static str, init: &'static str, script: &str) -> Self {
-        let name = name(step, init);
-        let args = ["run", init, "--name", &name, "--stop-timeout", "0"];
-        let args = [&args[..], &["busybox:test", "sh", "-c", script]].concat();
-        let mut command: Command = host.command(&args);
-        let run = Run::start(command.env("AIRTIGHT_TEST_STEP", format!("{step}:STOP")));
-        processes::until(&format!("{name} stands still"), || {
+    /// One that asks containerd at `address`.
+    fn through(host: &Host, address: &Path, step: &'static str, init: &'static str) -> Self {
+        let mut command = Self::command(host, step, init);
+        Self::of(command.env("CONTAINERD_ADDRESS", address), step, init)
+    }
+
+    fn command(host: &Host, step: &str, init: &str) -> Command {
+        let args = ["run", init, "--name", &name(step, init)];
+        let args = [&args[..], &["busybox:test", "sh", "-c", PAYLOAD]].concat();
+        let mut command = host.command(&args);
+        command.env("AIRTIGHT_TEST_STEP", format!("{step}:STOP"));
+        command
+    }
+
+    fn of(command: &mut Command, step: &'static str, init: &'static str) -> Self {
+        let run = Run::start(command);
+        processes::until(&format!("{step} {init} stands still"), || {
             processes::is_stopped(run.pid())
         });
         Self { step, init, run }
@@ -90,9 +104,7 @@ fn name(step: &str, init: &str) -> String {
 const PAYLOAD: &str = "echo out; exit 7";
 
 fn at_each_step(host: &Host) -> Vec<Halted> {
-    let pairs = STEPS
-        .iter()
-        .flat_map(|step| Halted::pair(host, step, PAYLOAD));
+    let pairs = STEPS.iter().flat_map(|step| Halted::pair(host, step));
     pairs.collect()
 }
 
@@ -163,4 +175,48 @@ fn a_containerd_that_dies_for_good_is_named_and_what_is_left_is_undone_once_it_i
     host.until_nobody_is_inside();
     containerd.start_again(again);
     Output::of(&mut host.command(&["image", "ls", "-q"])).ok();
+}
+
+#[test]
+fn an_answer_that_is_lost_is_not_taken_for_a_deed_that_was_not_done() {
+    let containerd = Containerd::start();
+    let host = Host::at(containerd.address(), &["busybox"]);
+    // What has been done once containerd has answered.
+    let snapshot = |host: &Host, name: &str| host.ctr(&["snapshots", "ls"]).contains(name);
+    let container = |host: &Host, name: &str| host.ctr(&["containers", "ls", "-q"]).contains(name);
+    let is = |state: &'static str| {
+        move |host: &Host, name: &str| {
+            let tasks = host.ctr(&["tasks", "ls"]);
+            let mut lines = tasks.lines();
+            lines.any(|line| line.starts_with(name) && line.contains(state))
+        }
+    };
+    let no_task = |host: &Host, _: &str| host.ctr(&["tasks", "ls", "-q"]).is_empty();
+    type Done = Box<dyn Fn(&Host, &str) -> bool>;
+    let deeds: [(&str, Done); 6] = [
+        ("unpacked", Box::new(snapshot)),
+        ("spec", Box::new(container)),
+        ("socket", Box::new(is("CREATED"))),
+        ("task", Box::new(is("STOPPED"))),
+        ("killed", Box::new(no_task)),
+        (
+            "task-deleted",
+            Box::new(move |host, name| !container(host, name)),
+        ),
+    ];
+    for (number, (step, done)) in deeds.into_iter().enumerate() {
+        for init in ["--init", "--no-init"] {
+            let socket = host.path(&format!("m{number}{init}"));
+            let middleman = Middleman::between(socket, &containerd.address());
+            let halted = Halted::through(&host, &middleman.address(), step, init);
+            middleman.silence();
+            halted.go_on();
+            processes::until(&format!("{step} {init} is done"), || {
+                done(&host, &halted.name())
+            });
+            middleman.cut();
+            halted.ends_well();
+            host.assert_clean();
+        }
+    }
 }

@@ -5,6 +5,7 @@ pub mod bomb;
 pub mod containerd;
 pub mod keeper;
 pub mod ledger;
+pub mod middleman;
 pub mod mounted;
 mod output;
 pub mod processes;
