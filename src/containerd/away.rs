@@ -1,7 +1,8 @@
 //! A containerd that is away for a moment: it died and is started again, or it is being upgraded.
 //!
 //! In: a step that may be repeated. Out: its result, from the first time that containerd was there, or
-//! the last failure once the patience is over. Never repeats a step that containerd itself refused.
+//! the last failure once the patience is over. Never repeats a step that a containerd which was there all
+//! the time has refused.
 
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ impl OfConnection for Failure {
 }
 
 /// Repeats `step` while containerd is away, for as long as `patience` lasts; it is told how often it was
-/// tried before. A step that waited longer than that for an answer is not repeated.
+/// tried before. A step that waited longer than that for an answer is not repeated. The first refusal after
+/// an absence is not believed: containerd may just have found, and removed, what its death had left there.
 pub async fn patiently<T, E, F>(patience: Duration, mut step: impl FnMut(u32) -> F) -> Result<T, E>
 where
     E: OfConnection,
@@ -43,11 +45,14 @@ where
 {
     let until = Instant::now() + patience;
     let mut before = 0;
+    let mut refused = false;
     loop {
         match step(before).await {
-            Err(why) if why.is_unreachable() && Instant::now() < until => sleep(PAUSE).await,
+            Err(why) if why.is_unreachable() && Instant::now() < until => {}
+            Err(why) if !why.is_unreachable() && before > 0 && !refused => refused = true,
             done => return done,
         }
+        sleep(PAUSE).await;
         before += 1;
     }
 }

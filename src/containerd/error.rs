@@ -1,6 +1,7 @@
 //! One failed containerd call: which, on what, and how.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -93,6 +94,19 @@ impl Error {
             }
             How::Refused(..) | How::TooLong(_) => false,
         }
+    }
+
+    /// A snapshotter that was killed over a snapshot is in its own way (containerd,
+    /// `snapshots/overlay`: "failed to rename: … file exists"), once: it removes that now.
+    pub fn is_of_its_own_making(&self) -> bool {
+        self.message().contains("failed to rename") && self.message().contains("file exists")
+    }
+
+    /// The directory that containerd could not make because it is there (Go's words for mkdir(2)).
+    pub fn directory_in_the_way(&self) -> Option<&Path> {
+        let (_, behind) = self.message().split_once("mkdir ")?;
+        let (path, _) = behind.split_once(": file exists")?;
+        Some(Path::new(path))
     }
 
     /// No answer came in time.

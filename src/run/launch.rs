@@ -133,7 +133,11 @@ impl Launch<'_> {
         let prepared = patiently(ABSENCE, |before| {
             let request = request.clone();
             async move {
-                match self.prepare_once(request.clone()).await {
+                let mut done = self.prepare_once(request.clone()).await;
+                if done.as_ref().is_err_and(Error::is_of_its_own_making) {
+                    done = self.prepare_once(request.clone()).await;
+                }
+                match done {
                     Err(why) if why.is_already_exists() && before > 0 => {
                         self.prepared_before(&request, why).await
                     }

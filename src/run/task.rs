@@ -5,15 +5,18 @@
 //! a task that exists is taken, a half-made one is undone and made again. Never starts a payload twice,
 //! and never says that one did not run which may have.
 
+use std::path::Path;
+
 use containerd_client::services::v1::{CreateTaskRequest, GetRequest, StartRequest};
 use containerd_client::types::Mount;
 use containerd_client::types::v1::{Process, Status};
 
 use super::cleanup;
 use super::launch::Launch;
+use super::release::release;
 use super::runc;
 use crate::containerd::{ABSENCE, Error, patiently};
-use crate::failure::{Failure, Result};
+use crate::failure::{Context, Failure, Kind, Result};
 
 /// How often a step is tried whose answer is lost again and again.
 const ATTEMPTS: u32 = 3;
@@ -61,14 +64,18 @@ impl Launch<'_> {
         loop {
             attempts += 1;
             match self.create_once(request.clone()).await {
-                Err(why) if why.is_unreachable() && attempts < ATTEMPTS => {}
+                Err(why) if attempts < ATTEMPTS && self.is_ours(why.directory_in_the_way()) => {
+                    self.begin_anew(why.directory_in_the_way()).await?;
+                    continue;
+                }
+                Err(why) if attempts < ATTEMPTS && why.is_unreachable() => {}
                 done => return done.map_err(|why| runc::explain(why, self.job.plan)),
             }
             let found = patiently(ABSENCE, |_| self.look()).await;
             match found {
                 Ok(process) if process.status() == Status::Created => return Ok(process.pid),
                 Err(why) if why.is_unreachable() => return Err(why.into()),
-                Ok(_) | Err(_) => self.begin_anew().await?,
+                Ok(_) | Err(_) => self.begin_anew(None).await?,
             }
         }
     }
@@ -82,14 +89,23 @@ impl Launch<'_> {
         Ok(created.await?.pid)
     }
 
+    /// Whether a directory is what containerd calls a bundle, of this very task: ours to remove, where
+    /// containerd was killed before it put anything into it, and so can neither use nor remove it
+    /// (containerd 1.6, `runtime/v2/manager.go`: it calls the shim to remove it, which needs its files).
+    fn is_ours(self, directory: Option<&Path>) -> bool {
+        let of_task = Path::new(&self.record.namespace).join(self.record.id.as_str());
+        directory.is_some_and(|path| path.is_absolute() && path.ends_with(of_task))
+    }
+
     /// Undoes a task that was made in part: its shim may still be at work. The runtime may have taken
     /// the cgroup with it.
-    async fn begin_anew(self) -> Result<()> {
-        cleanup::end_task(self.record, self.job.client)
-            .await
-            .map_err(|why| {
-                Failure::host("cannot undo a task that was made in part").because(why)
-            })?;
+    async fn begin_anew(self, bundle: Option<&Path>) -> Result<()> {
+        let cannot = || "cannot undo a task that was made in part";
+        let ended = cleanup::end_task(self.record, self.job.client).await;
+        ended.or_fail(Kind::Containerd, cannot)?;
+        if let Some(bundle) = bundle {
+            release(bundle).or_fail(Kind::Host, cannot)?;
+        }
         self.create_cgroup()
     }
 

@@ -2,7 +2,7 @@
 //! end is what is reported, and in the end nothing is left.
 
 use std::path::Path;
-use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -42,49 +42,44 @@ const STARTED: [&str; 6] = [
 struct Halted {
     step: &'static str,
     init: &'static str,
+    name: String,
     run: Run,
 }
 
 impl Halted {
     /// One with an init and one without.
     fn pair(host: &Host, step: &'static str) -> [Self; 2] {
-        ["--init", "--no-init"]
-            .map(|init| Self::of(&mut Self::command(host, step, init), step, init))
+        ["--init", "--no-init"].map(|init| Self::through(host, &host.address(), step, init))
     }
 
     /// One that asks containerd at `address`.
     fn through(host: &Host, address: &Path, step: &'static str, init: &'static str) -> Self {
-        let mut command = Self::command(host, step, init);
-        Self::of(command.env("CONTAINERD_ADDRESS", address), step, init)
-    }
-
-    fn command(host: &Host, step: &str, init: &str) -> Command {
-        let args = ["run", init, "--name", &name(step, init)];
+        let name = name(step, init);
+        let args = ["run", init, "--name", &name];
         let args = [&args[..], &["busybox:test", "sh", "-c", PAYLOAD]].concat();
         let mut command = host.command(&args);
-        command.env("AIRTIGHT_TEST_STEP", format!("{step}:STOP"));
         command
-    }
-
-    fn of(command: &mut Command, step: &'static str, init: &'static str) -> Self {
-        let run = Run::start(command);
-        processes::until(&format!("{step} {init} stands still"), || {
+            .env("CONTAINERD_ADDRESS", address)
+            .env("AIRTIGHT_TEST_STEP", format!("{step}:STOP"));
+        let run = Run::start(&mut command);
+        processes::until(&format!("{name} stands still"), || {
             processes::is_stopped(run.pid())
         });
-        Self { step, init, run }
+        Self {
+            step,
+            init,
+            name,
+            run,
+        }
     }
 
     fn go_on(&self) {
         self.run.signal(Signal::SIGCONT);
     }
 
-    fn name(&self) -> String {
-        name(self.step, self.init)
-    }
-
     #[track_caller]
     fn ends_well(self) {
-        let what = self.name();
+        let what = self.name;
         let waited = self.step == "settings";
         let output = self.run.end();
         assert_eq!(
@@ -96,9 +91,16 @@ impl Halted {
     }
 }
 
-/// No two hyphens in a row: containerd takes no such id.
+/// No name is used twice: a containerd that is killed over the removal of a task leaves a directory (its
+/// bundle, renamed to begin with a dot) over which it cannot remove another task of that name.
 fn name(step: &str, init: &str) -> String {
-    format!("{step}{}", &init[1..])
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    // No two hyphens in a row: containerd takes no such id.
+    format!(
+        "{step}{}-{}",
+        &init[1..],
+        NUMBER.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 const PAYLOAD: &str = "echo out; exit 7";
@@ -157,7 +159,7 @@ fn a_containerd_that_dies_for_good_is_named_and_what_is_left_is_undone_once_it_i
     let start = Instant::now();
     runs.iter().for_each(Halted::go_on);
     for halted in runs {
-        let (what, step, init) = (halted.name(), halted.step, halted.init);
+        let (what, step, init) = (halted.name.clone(), halted.step, halted.init);
         let output = halted.run.end();
         let undone = step == "container-deleted";
         let said = output.stderr.contains("containerd") || output.stderr.contains("cannot");
@@ -212,11 +214,31 @@ fn an_answer_that_is_lost_is_not_taken_for_a_deed_that_was_not_done() {
             middleman.silence();
             halted.go_on();
             processes::until(&format!("{step} {init} is done"), || {
-                done(&host, &halted.name())
+                done(&host, &halted.name)
             });
             middleman.cut();
             halted.ends_well();
             host.assert_clean();
         }
+    }
+}
+
+#[test]
+fn a_containerd_that_is_killed_at_any_moment_of_a_launch_changes_no_result() {
+    let mut containerd = Containerd::start();
+    let host = Host::at(containerd.address(), &["busybox"]);
+    for round in 0..8 {
+        let runs: Vec<_> = ["unpacked", "socket"]
+            .iter()
+            .flat_map(|step| Halted::pair(&host, step))
+            .collect();
+        runs.iter().for_each(Halted::go_on);
+        // Multiples of the golden ratio: they spread over a launch, in an order that mixes them.
+        let share = (f64::from(round) * 0.618_033_988_749).fract();
+        sleep(Duration::from_secs_f64(0.4 * share));
+        let again = containerd.kill();
+        containerd.start_again(again);
+        runs.into_iter().for_each(Halted::ends_well);
+        host.assert_clean();
     }
 }

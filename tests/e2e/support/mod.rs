@@ -135,6 +135,11 @@ impl Host {
         }
     }
 
+    /// containerd's socket.
+    pub fn address(&self) -> PathBuf {
+        self.address.clone()
+    }
+
     /// containerd's namespace of this test.
     pub fn namespace(&self) -> &str {
         &self.namespace
