@@ -31,12 +31,16 @@ demo: build images ## run one task in one sealed container, then a DAG of Airflo
 	@exec scripts/with-airflow $(AIRFLOW) -- python3 scripts/demo-airflow
 
 .PHONY: test
-test: test-rust test-airflow-core ## run the tests: those of the program, and the core of those with a real Airflow
+test: test-rust test-containerds test-airflow-core ## run the tests: those of the program, their core with later versions of containerd, the core of those with a real Airflow
 
 .PHONY: test-rust
 test-rust: build images ## run every test of the program against a private containerd
 	@scripts/install-deps docker-registry skopeo openssl
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
+
+.PHONY: test-containerds
+test-containerds: build images ## run the core of the tests with containerd 1.7 and 2.1 too: ARGS='--all', ARGS='stop:: streams::'
+	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) scripts/test-containerds $(ARGS)
 
 .PHONY: test-airflow-core
 test-airflow-core: deps ## run the tests of parsing and tasks with Airflow 3

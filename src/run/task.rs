@@ -103,6 +103,9 @@ impl Launch<'_> {
         let cannot = || "cannot undo a task that was made in part";
         let ended = cleanup::end_task(self.record, self.job.client).await;
         ended.or_fail(Kind::Containerd, cannot)?;
+        // Whom the shim has left.
+        let killed = cleanup::kill(self.record).await;
+        killed.or_fail(Kind::Host, cannot)?;
         if let Some(bundle) = bundle {
             release(bundle).or_fail(Kind::Host, cannot)?;
         }

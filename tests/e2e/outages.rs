@@ -78,6 +78,14 @@ impl Halted {
     }
 
     #[track_caller]
+    fn ends_well_or_is_lost(self) {
+        let output = self.run.end();
+        let lost = output.stderr.starts_with("airtight: lost: ");
+        let right = output.code == 7 || output.code == 125 && lost;
+        assert!(right, "{}: {output:?}", self.name);
+    }
+
+    #[track_caller]
     fn ends_well(self) {
         let what = self.name;
         let waited = self.step == "settings";
@@ -238,7 +246,15 @@ fn a_containerd_that_is_killed_at_any_moment_of_a_launch_changes_no_result() {
         sleep(Duration::from_secs_f64(0.4 * share));
         let again = containerd.kill();
         containerd.start_again(again);
-        runs.into_iter().for_each(Halted::ends_well);
+        for halted in runs {
+            // A containerd of 1.7 or later, when it starts, gives up a task that has ended meanwhile; only
+            // an init has said by then how.
+            if halted.init == "--init" {
+                halted.ends_well();
+            } else {
+                halted.ends_well_or_is_lost();
+            }
+        }
         host.assert_clean();
     }
 }

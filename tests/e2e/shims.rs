@@ -76,7 +76,8 @@ fn a_payload_whose_shim_stands_still_is_stopped_all_the_same() {
         signal_shim(&host, Signal::SIGSTOP);
         run.signal(Signal::SIGTERM);
         let (output, cause) = ended(&host, run);
-        let right = matches!(output.code, 7 | 137) && cause == "stopped";
+        // 143: containerd had not even said that it was started.
+        let right = matches!(output.code, 7 | 137 | 143) && cause == "stopped";
         assert!(right, "{init}: {cause}: {output:?}");
     }
 }
