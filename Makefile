@@ -35,7 +35,7 @@ test: test-rust test-containerds test-airflow-core ## run the tests: those of th
 
 .PHONY: test-rust
 test-rust: build images ## run every test of the program against a private containerd
-	@scripts/install-deps docker-registry skopeo openssl
+	@scripts/install-deps docker-registry skopeo openssl faketime
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
 
 .PHONY: test-containerds

@@ -43,6 +43,7 @@ mod pull_broken;
 mod pull_for_dags;
 mod pull_hostile;
 mod runtimes;
+mod scarce;
 mod secrets;
 mod shims;
 mod stop;

@@ -23,8 +23,21 @@ pub struct Containerd {
 impl Containerd {
     /// Starts it.
     pub fn start() -> Self {
+        Self::started_by(&mut Self::script())
+    }
+
+    /// Starts it with everything it has in `dir`.
+    pub fn start_in(dir: &Path) -> Self {
+        Self::started_by(Self::script().env("TMPDIR", dir))
+    }
+
+    fn script() -> Command {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
-        let mut script = Command::new(scripts.join("with-containerd"))
+        Command::new(scripts.join("with-containerd"))
+    }
+
+    fn started_by(script: &mut Command) -> Self {
+        let mut script = script
             .args(["sh", "-c", "echo $AIRTIGHT_TEST_DIR; exec cat >&2"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
