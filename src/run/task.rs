@@ -21,6 +21,9 @@ use crate::failure::{Context, Failure, Kind, Result};
 /// How often a step is tried whose answer is lost again and again.
 const ATTEMPTS: u32 = 3;
 
+/// What a first process ends with that the runtime has made and could not execute (runc, `init.go`).
+const RUNTIME_FAILED: u32 = 1;
+
 /// What the shim is to connect: nothing where the init gets descriptors from us.
 #[derive(Debug, Default)]
 #[allow(missing_docs, reason = "fields of containerd's CreateTaskRequest")]
@@ -121,16 +124,22 @@ impl Launch<'_> {
                 return Ok(());
             };
             let found = patiently(ABSENCE, |_| self.look()).await;
-            match found.map(|process| process.status()) {
-                // The shim died over it, or containerd stays away.
-                Ok(Status::Unknown) | Err(_) => return Err(NotStarted::Unknown(why.into())),
-                Ok(Status::Created) if why.is_unreachable() && attempts < ATTEMPTS => {}
-                // Where an answer was lost, the deed may be done.
-                Ok(Status::Created) => return Err(NotStarted::Refused(why.into())),
-                Ok(_) if attempts == 1 && !why.is_unreachable() => {
-                    return Err(NotStarted::Refused(why.into()));
+            let Ok(process) = found else {
+                return Err(NotStarted::Unknown(why.into()));
+            };
+            let lost = attempts > 1 || why.is_unreachable();
+            match process.status() {
+                // The shim died over it.
+                Status::Unknown => return Err(NotStarted::Unknown(why.into())),
+                Status::Created if why.is_unreachable() && attempts < ATTEMPTS => {}
+                _ if !lost => return Err(NotStarted::Refused(why.into())),
+                Status::Created => return Err(NotStarted::Unknown(why.into())),
+                // The payload's own, or that of a runtime which died with containerd before the payload
+                // was executed.
+                Status::Stopped if process.exit_status == RUNTIME_FAILED => {
+                    return Err(NotStarted::Unknown(why.into()));
                 }
-                Ok(_) => return Ok(()),
+                _ => return Ok(()),
             }
         }
     }
