@@ -13,6 +13,8 @@ IMAGES := $(CURDIR)/.cache/images
 AIRFLOW_IMAGES := $(CURDIR)/.cache/airflow-images
 # The Airflow of the demo and of bench-airflow.
 AIRFLOW := 3.3.2
+# How many runs test-faults kills at random.
+FAULTS := 500
 # Arguments of the program behind a target: make test ARGS='--test e2e', make bench ARGS='-n 100'
 ARGS ?=
 # make test KEEP_LOGS=1 leaves containerd's log under .cache/logs/
@@ -41,6 +43,10 @@ test-rust: build images ## run every test of the program against a private conta
 .PHONY: test-containerds
 test-containerds: build images ## run the core of the tests with containerd 1.7 and 2.1 too: ARGS='--all', ARGS='stop:: streams::'
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) scripts/test-containerds $(ARGS)
+
+.PHONY: test-faults
+test-faults: build images ## kill airtight after every step and FAULTS=500 times at random; tables of what was undone
+	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) AIRTIGHT_TEST_FAULTS=$(FAULTS) $(WITH_CONTAINERD) cargo test --locked --test e2e -- --nocapture faults:: $(ARGS)
 
 .PHONY: test-airflow-core
 test-airflow-core: deps ## run the tests of parsing and tasks with Airflow 3

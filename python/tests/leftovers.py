@@ -107,7 +107,9 @@ def container_of(pid: int) -> str:
 
 def _cgroups(ids: Collection[str]) -> list[Path]:
     """Those of these containers, in every hierarchy that there is."""
-    return [path for path in _CGROUPS.glob("**/*/") if path.name in ids]
+    # os.walk passes over what goes away meanwhile: others run containers, too.
+    found = (Path(parent, name) for parent, names, _ in os.walk(_CGROUPS) for name in names)
+    return [path for path in found if path.name in ids]
 
 
 def _processes(staying: Collection[int]) -> list[tuple[int, str]]:

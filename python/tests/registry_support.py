@@ -39,7 +39,7 @@ class Registry:
 
     def push(self, archive: str, name: str) -> str:
         """Puts an archive of scripts/make-test-images into it; the name of the image."""
-        return self._push(f"{os.environ['AIRTIGHT_TEST_IMAGES']}/{archive}.tar", name)
+        return self.push_archive(Path(f"{os.environ['AIRTIGHT_TEST_IMAGES']}/{archive}.tar"), name)
 
     def push_new(self, name: str) -> str:
         """Puts an image into it that is nowhere else, with a layer of a megabyte."""
@@ -49,13 +49,15 @@ class Registry:
         (self._directory / "config.json").write_text("{}")
         program = Path(__file__).resolve().parents[2] / "scripts/oci-archive"
         _call([str(program), "new.tar", "new:1", "config.json", "root"], self._directory)
-        return self._push(f"{self._directory}/new.tar", name)
+        return self.push_archive(self._directory / "new.tar", name)
 
-    def _push(self, archive: str, name: str) -> str:
+    def push_archive(self, archive: Path, name: str, tag: str = "") -> str:
+        """Puts an image of an OCI archive into it, that of this `tag` where it has several; the name of the image."""
         image = f"{self.name}/{name}"
         words = ["skopeo", "copy", "--quiet", f"--dest-cert-dir={self._directory / 'certs'}"]
         _call(
-            [*words, f"--dest-creds={USER}:{PASSWORD}", f"oci-archive:{archive}", f"docker://{image}"], self._directory
+            [*words, f"--dest-creds={USER}:{PASSWORD}", f"oci-archive:{archive}:{tag}", f"docker://{image}"],
+            self._directory,
         )
         return image
 

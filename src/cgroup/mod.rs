@@ -24,6 +24,7 @@ mod fixture;
 mod group;
 mod hierarchies;
 mod kill;
+mod mark;
 mod membership;
 mod parents;
 mod subpath;
@@ -33,6 +34,7 @@ mod wait;
 
 pub use group::Group;
 pub use hierarchies::{FileSystem, Hierarchies, Hierarchy, Layout, Version};
+pub use mark::all_below as marks_below;
 pub use membership::{Membership, own_membership};
 pub use subpath::Subpath;
 pub use usage::Usage;

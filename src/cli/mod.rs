@@ -11,10 +11,14 @@ mod doctor;
 mod globals;
 mod image;
 mod interrupt;
+mod kill;
 pub mod out;
 mod parse;
+mod reap;
 mod run;
+mod runs;
 mod settings;
+mod stop;
 mod usage;
 
 use std::ffi::OsString;
@@ -24,7 +28,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command};
 
 use crate::failure::{Failure, Kind, Result};
-use crate::reap;
+use crate::reap::dead_owners;
 pub use globals::Globals;
 
 const ABOUT: &str = "Runs one task in one sealed container, by talking to containerd directly";
@@ -42,6 +46,7 @@ Examples:
   airtight run --dag-file dags/etl.py python3 /dags/etl.py
                                              image from dags/etl.py.metadata.yaml
   airtight parse dags                        what Airflow will say of these DAG files
+  airtight reap                              undoes what dead runs left, a reboot included
 
 Exit codes of run:
   the payload's own, or
@@ -52,6 +57,7 @@ Exit codes of run:
   128+n    killed by signal n; 137 also for memory: --verdict says which
 
 Exit codes of parse: 0, 1 import errors, 125 airtight failed.
+Exit codes of reap: 0 the host is clean, 1 something remains.
 Exit codes of the other verbs: 0, or 1 failed (125 for bundle), 125 the command line is wrong, 128+n ended by signal n.";
 
 /// The whole command line.
@@ -66,9 +72,12 @@ pub fn command() -> Command {
         .args(globals::flags())
         .subcommand(run::command())
         .subcommand(bundle::command())
+        .subcommand(stop::command())
+        .subcommand(kill::command())
         .subcommand(image::command())
         .subcommand(parse::command())
         .subcommand(config::command())
+        .subcommand(reap::command())
         .subcommand(doctor::command())
 }
 
@@ -160,12 +169,19 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
     if let Some(("config", matches)) = matches.subcommand() {
         return config::run(matches, &globals);
     }
+    // It does what is done before any other, and more.
+    if let Some(("reap", matches)) = matches.subcommand() {
+        must_be_root()?;
+        return reap::run(matches, &globals).await;
+    }
     make_ready(&globals).await?;
     match matches.subcommand() {
         Some(("run", matches)) => run::run(matches, &globals).await,
         Some(("bundle", matches)) => bundle::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),
+        Some(("stop", matches)) => stop::run(matches, &globals).await,
+        Some(("kill", matches)) => kill::run(matches, &globals).await,
         Some(("image", matches)) => image::run(matches, &globals).await,
         Some(("parse", matches)) => parse::run(matches, &globals).await,
         // clap lets no other through.
@@ -176,7 +192,7 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
 /// What comes before everything that touches containers.
 async fn make_ready(globals: &Globals) -> Result<()> {
     must_be_root()?;
-    for left in reap::dead_owners(&globals.state).await? {
+    for left in dead_owners(&globals.state).await? {
         out::tell(left);
     }
     Ok(())

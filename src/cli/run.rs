@@ -18,11 +18,10 @@ use crate::airflow;
 use crate::config::Answers;
 use crate::containerd::{self, ABSENCE, Client, patiently};
 use crate::failure::{Context, Failure, Kind, Result};
-use crate::id::ContainerId;
 use crate::image::{self, Image};
 use crate::leash::inherited;
 use crate::parse::recipe::{self, Slip, Sources};
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::run::preview::Preview;
 use crate::run::step::{Step, reached};
 use crate::run::verdict::{Phases, Verdict};
@@ -245,10 +244,7 @@ async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {
     {
         return Err(Failure::new(Kind::Changed, CHANGED));
     }
-    let id = match &settings.name {
-        Some(name) => name.clone(),
-        None => ContainerId::random()?,
-    };
+    let id = plan::id(&settings)?;
     let plan = Plan::make(&settings, &survey, &image, id)?;
     Ok(Planned {
         survey,

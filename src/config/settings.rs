@@ -25,8 +25,9 @@ use super::image::{check_tag, final_image};
 use super::layer::Merged;
 use super::values::{
     AppArmor, BlkioWeight, Bytes, CpuShares, Cpus, Device, Invalid, IpcMode, Label, Mount,
-    NetworkMode, OomScoreAdj, PidMode, PidsLimit, Seccomp, SecurityOption, SwapLimit, Ulimit,
-    UtsMode, clean_absolute, duration, hostname, signal_number, sysctl, working_dir,
+    NetworkMode, OnConflict, OomScoreAdj, OwnerDeath, PidMode, PidsLimit, Seccomp, SecurityOption,
+    SwapLimit, Ulimit, UtsMode, clean_absolute, duration, hostname, signal_number, sysctl,
+    working_dir,
 };
 use crate::cgroup::Subpath;
 use crate::containerd::socket_path;
@@ -68,6 +69,9 @@ pub struct Settings {
     pub stop_timeout: Duration,
     pub timeout: Option<Duration>,
     pub name: Option<ContainerId>,
+    pub key: Option<String>,
+    pub on_conflict: OnConflict,
+    pub on_owner_death: OwnerDeath,
     pub labels: Vec<Label>,
     pub hostname: Option<String>,
     pub mounts: Vec<Mount>,
@@ -195,6 +199,9 @@ impl Settings {
             stop_timeout: required_with(merged, "stop_timeout", duration)?,
             timeout: optional_with(merged, "timeout", time_limit)?,
             name: optional(merged, "name")?,
+            key: optional_with(merged, "key", not_empty)?,
+            on_conflict: required(merged, "on_conflict")?,
+            on_owner_death: required(merged, "on_owner_death")?,
             labels: each(merged, "labels")?,
             hostname: optional_with(merged, "hostname", hostname)?,
             mounts: mounts(merged, around)?,

@@ -8,6 +8,7 @@
 mod away;
 mod content;
 mod error;
+mod snapshots;
 
 use std::future::Future;
 use std::io::ErrorKind;

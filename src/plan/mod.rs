@@ -8,6 +8,7 @@ mod environment;
 mod etc;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod identity;
 mod limits;
 mod mounts;
 mod process;
@@ -25,16 +26,20 @@ use serde::Serialize;
 
 use crate::cgroup::{Layout, Subpath};
 use crate::config::Settings;
-use crate::config::values::{AppArmor, IpcMode, NetworkMode, PidMode, Seccomp, UtsMode};
+use crate::config::values::{
+    AppArmor, IpcMode, NetworkMode, OwnerDeath, PidMode, Seccomp, UtsMode,
+};
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
 use crate::image::Image;
+use crate::leash::{SignalNumber, WhenAlone};
 use crate::secret;
 use crate::spec::base::Base;
 use crate::spec::{capabilities, seccomp};
 use crate::survey::{DeviceNode, Survey};
 
 pub use etc::EtcFiles;
+pub use identity::{KeyPlan, id};
 pub use limits::Resources;
 pub use mounts::{MountKind, PlannedMount, RunFile};
 pub use process::Process;
@@ -44,6 +49,8 @@ pub use process::Process;
 pub struct Plan {
     /// The container, its snapshot, its cgroup and its run directory are called so.
     pub id: ContainerId,
+    /// What the id was made from, where it was.
+    pub key: Option<KeyPlan>,
     /// What its root file system is made of.
     pub image: ImagePlan,
     /// What runs in it.
@@ -121,6 +128,20 @@ pub struct StopPlan {
     pub timeout: Duration,
     /// For the whole run.
     pub time_limit: Option<Duration>,
+    /// When airtight is killed.
+    pub owner_death: OwnerDeath,
+}
+
+impl StopPlan {
+    /// What init is told to do when the owner is dead.
+    pub fn when_alone(&self) -> WhenAlone {
+        match (self.owner_death, SignalNumber::try_from(self.signal)) {
+            (OwnerDeath::Keep, _) => WhenAlone::Keep,
+            (OwnerDeath::Stop, Ok(signal)) => WhenAlone::Stop(signal, self.timeout),
+            // Each signal that a plan can have is one that the kernel knows.
+            (OwnerDeath::Stop, Err(_)) | (OwnerDeath::Kill, _) => WhenAlone::Kill,
+        }
+    }
 }
 
 /// containerd's runtime and the OCI runtime below it.
@@ -216,6 +237,7 @@ impl Plan {
             readonly_paths,
             hostname,
             namespaces,
+            key: identity::key(settings),
             seccomp,
             warnings,
             id,
@@ -297,6 +319,7 @@ fn stop(settings: &Settings, image: &Image) -> Result<StopPlan> {
         signal,
         timeout: settings.stop_timeout,
         time_limit: settings.timeout,
+        owner_death: settings.on_owner_death,
     })
 }
 

@@ -22,15 +22,17 @@ use prost_types::Any;
 
 use super::Job;
 use super::fenced;
-use super::record::Record;
+use super::names;
+use super::record::{self, Record};
 use super::rootfs::{self, Question};
 use super::runc::Options;
 use super::state::RunDir;
 use super::step::{Step, reached};
 use super::task::TaskStdio;
 use super::verdict::Phases;
+use super::volumes;
 use crate::cgroup::{Group, Hierarchies, Subpath};
-use crate::containerd::{ABSENCE, Client, Error, patiently};
+use crate::containerd::{ABSENCE, Client, Error, Result as Answer, patiently};
 use crate::failure::{Context, Kind, Result};
 use crate::id::ContainerId;
 use crate::image;
@@ -38,8 +40,6 @@ use crate::leash::{self, Listener};
 use crate::plan::MountKind;
 use crate::spec::{self, Places, SettledMounts};
 
-/// The label that tells our containers and snapshots from others, and a boot from the next.
-pub const BOOT_LABEL: &str = "airtight.boot-id";
 /// Keeps containerd's collector away from the snapshot until the container record refers to it
 /// (containerd, docs/garbage-collection.md).
 const ROOT_LABEL: &str = "containerd.io/gc.root";
@@ -89,7 +89,7 @@ impl Launch<'_> {
         self.create_container(&spec).await?;
         phases.lap("container");
         reached(Step::Container);
-        self.create_cgroup()?;
+        self.create_cgroup().await?;
         reached(Step::Cgroup);
         let listener = self.listen()?;
         reached(Step::Socket);
@@ -120,6 +120,7 @@ impl Launch<'_> {
 
     async fn prepare_snapshot(&self) -> Result<Vec<Mount>> {
         let key = self.job.plan.id.as_str();
+        let text = self.record.text()?;
         let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
         let request = PrepareSnapshotRequest {
             snapshotter: self.job.plan.image.snapshotter.clone(),
@@ -127,25 +128,28 @@ impl Launch<'_> {
             parent: self.job.plan.image.chain_id.clone(),
             labels: HashMap::from([
                 (ROOT_LABEL.to_owned(), now),
-                (BOOT_LABEL.to_owned(), self.record.boot_id.clone()),
+                (record::LABEL.to_owned(), text),
             ]),
         };
-        let prepared = patiently(ABSENCE, |before| {
-            let request = request.clone();
-            async move {
-                let mut done = self.prepare_once(request.clone()).await;
-                if done.as_ref().is_err_and(Error::is_of_its_own_making) {
-                    done = self.prepare_once(request.clone()).await;
-                }
-                match done {
-                    Err(why) if why.is_already_exists() && before > 0 => {
-                        self.prepared_before(&request, why).await
+        let prepare = async || {
+            patiently(ABSENCE, |before| {
+                let request = request.clone();
+                async move {
+                    let mut done = self.prepare_once(request.clone()).await;
+                    if done.as_ref().is_err_and(Error::is_of_its_own_making) {
+                        done = self.prepare_once(request.clone()).await;
                     }
-                    done => done,
+                    match done {
+                        Err(why) if why.is_already_exists() && before > 0 => {
+                            self.prepared_before(&request, why).await
+                        }
+                        done => done,
+                    }
                 }
-            }
-        });
-        Ok(prepared.await?)
+            })
+            .await
+        };
+        self.taking_the_name(prepare).await
     }
 
     async fn prepare_once(&self, request: PrepareSnapshotRequest) -> Result<Vec<Mount>, Error> {
@@ -189,8 +193,20 @@ impl Launch<'_> {
         Ok(mounts.await?.mounts)
     }
 
+    /// What `make` makes under the run's name; what a dead run has left of that name goes first.
+    async fn taking_the_name<T>(&self, make: impl AsyncFn() -> Answer<T>) -> Result<T> {
+        match make().await {
+            Err(why) if why.is_already_exists() => {
+                names::reclaim(self.record, self.job.client, self.job.state).await?;
+                Ok(make().await?)
+            }
+            made => Ok(made?),
+        }
+    }
+
     async fn spec(&self, mounts: &[Mount]) -> Result<Spec> {
         let places = self.places();
+        volumes::prepare(self.record)?;
         let at = self.dir.path().join("rootfs");
         fs::create_dir(&at).or_fail(Kind::Host, || format!("cannot make {}", at.display()))?;
         let volumes = self
@@ -235,7 +251,7 @@ impl Launch<'_> {
             systemd_cgroup: matches!(self.job.plan.cgroup.subpath, Subpath::Systemd { .. }),
         };
         let mut labels: HashMap<_, _> = self.job.plan.labels.clone().into_iter().collect();
-        labels.insert(BOOT_LABEL.to_owned(), self.record.boot_id.clone());
+        labels.insert(record::LABEL.to_owned(), self.record.text()?);
         let container = Container {
             id: id.to_owned(),
             image: self.job.plan.image.name.clone(),
@@ -252,18 +268,21 @@ impl Launch<'_> {
             snapshot_key: id.to_owned(),
             ..Container::default()
         };
-        let created = patiently(ABSENCE, |before| {
-            let container = container.clone();
-            async move {
-                match self.create_container_once(container.clone()).await {
-                    Err(why) if why.is_already_exists() && before > 0 => {
-                        self.created_before(&container, why).await
+        let create = async || {
+            patiently(ABSENCE, |before| {
+                let container = container.clone();
+                async move {
+                    match self.create_container_once(container.clone()).await {
+                        Err(why) if why.is_already_exists() && before > 0 => {
+                            self.created_before(&container, why).await
+                        }
+                        done => done,
                     }
-                    done => done,
                 }
-            }
-        });
-        Ok(created.await?)
+            })
+            .await
+        };
+        self.taking_the_name(create).await
     }
 
     async fn create_container_once(&self, container: Container) -> Result<(), Error> {
@@ -296,7 +315,8 @@ impl Launch<'_> {
         }
     }
 
-    pub(super) fn create_cgroup(&self) -> Result<()> {
+    pub(super) async fn create_cgroup(&self) -> Result<()> {
+        names::clear_cgroup(self.record).await?;
         let cgroup = &self.job.plan.cgroup;
         let hierarchies = Hierarchies::detect(&cgroup.mount_path)?;
         Group::create(
@@ -304,6 +324,7 @@ impl Launch<'_> {
             &cgroup.subpath,
             &self.job.plan.id,
             &self.job.state.cgroup_parents(),
+            &self.record.text()?,
         )?;
         Ok(())
     }

@@ -3,13 +3,19 @@
 //! [`execute`] takes a plan to its end. Whatever happens in between, cleanup comes last and needs only
 //! the record, which is the first thing written.
 
+pub mod adopt;
+pub mod belongings;
 pub mod cleanup;
+mod earlier;
 mod early;
 mod end;
 pub mod fenced;
 mod fifo;
 mod first;
 mod launch;
+mod names;
+mod note;
+mod orders;
 pub mod preview;
 mod progress;
 mod readable;
@@ -27,20 +33,22 @@ mod task;
 mod terminal;
 mod thread;
 pub mod verdict;
+pub mod volumes;
 mod wait;
 
 use std::pin::pin;
-use std::process;
 use std::time::Duration;
 
 use tokio::sync::oneshot::Receiver;
 use tokio::time::{Instant, timeout};
 
+use self::adopt::Orphan;
 use self::early::{Attempt, Early};
 use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
 use self::launch::{Created, Launch};
+use self::note::Note;
 pub use self::readable::MustRead;
 use self::record::Record;
 use self::signals::Signals;
@@ -51,11 +59,14 @@ use self::supervise::{Supervisor, WaitForTask};
 use self::task::{NotStarted, TaskStdio};
 use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
-use crate::cgroup::{Group, Usage};
+use crate::config::values::OwnerDeath;
 use crate::containerd::Client;
+use crate::control::{Door, Orders};
 use crate::failure::{Failure, Kind, Result};
+use crate::id::ContainerId;
 use crate::image::Image;
 use crate::leash::{Leash, Listener, Payload, pids};
+use crate::owner::Owner;
 use crate::plan::{MountKind, Plan};
 use crate::survey::{Descriptor, Survey};
 
@@ -97,27 +108,71 @@ pub struct Outcome {
 pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
     job.check_terminal()?;
     let mut signals = Signals::listen()?;
-    let record = job.record();
-    // Cleanup removes everything of this name: nothing of it may be somebody else's.
-    cleanup::must_be_free(&record, job.client).await?;
-    let dir = job.state.create(&record)?;
+    let begun = begin(job, &mut signals).await?;
     phases.lap("record");
-    reached(Step::Record);
-
-    let lived = live(job, &record, &dir, &mut signals, &mut phases).await;
+    let (record, client, dir, heir_of, (_door, lived)) = match begun {
+        Begun::PickedUp(orphan) => {
+            let (door, orders) = Door::open(orphan.dir.path())?;
+            let end = orphan.end(job, &mut signals, orders, &mut phases).await;
+            let (heir_of, ended) = (Some(orphan.heir_of), (Some(door), Ok(end)));
+            (orphan.record, orphan.client, orphan.dir, heir_of, ended)
+        }
+        Begun::Made(record, dir) => {
+            reached(Step::Record);
+            // Others may ask for an end until the end.
+            let lived = match Door::open(dir.path()) {
+                Ok((door, orders)) => {
+                    let lived = live(job, &record, &dir, &mut signals, orders, &mut phases).await;
+                    (Some(door), lived)
+                }
+                Err(why) => (None, Err(why)),
+            };
+            (*record, job.client.clone(), dir, None, lived)
+        }
+    };
     reached(Step::End);
-    let usage = job.usage();
-    let leftovers = cleanup::undo(&record, job.client, job.state, dir).await;
-    phases.lap("cleanup");
-
+    let group = record.group().ok().flatten();
+    let usage = group.map(|group| group.usage()).unwrap_or_default();
     let (cause, failure) = match lived {
         Ok(end) => (end.cause(job.program(), &usage), None),
         Err(failure) => (Cause::start_failed(&failure), Some(failure)),
     };
+    if record.on_owner_death == OwnerDeath::Keep && !cause.is_ours() {
+        // Should we die before all of it is undone. Where it cannot be noted, that end is lost.
+        let _ = Note::Ended(cause.code()).write(dir.path());
+    }
+    let facts = RunFacts::of(&record);
+    let undone = cleanup::undo(&record, &client, job.state, dir).await;
+    phases.lap("cleanup");
     Ok(Outcome {
-        verdict: Verdict::new(job.facts(), cause, phases, usage, leftovers),
+        verdict: Verdict::new(facts, cause, phases, usage, undone.left).picked_up(heir_of),
         failure,
     })
+}
+
+/// What a run begins with.
+enum Begun {
+    /// Its own record, and nothing else yet.
+    Made(Box<Record>, RunDir),
+    /// A run with the same key that has lost its owner.
+    PickedUp(Box<Orphan>),
+}
+
+async fn begin(job: Job<'_>, signals: &mut Signals) -> Result<Begun> {
+    loop {
+        if let Some(key) = &job.plan.key
+            && let Some(orphan) = job.earlier(key, signals).await?
+        {
+            return Ok(Begun::PickedUp(Box::new(orphan)));
+        }
+        let record = job.record()?;
+        names::cgroup_must_be_free(&record)?;
+        match job.state.create(&record) {
+            // Another one with the same key was quicker.
+            Err(_) if job.plan.key.is_some() && job.state.record(&record.id)?.is_some() => {}
+            made => return made.map(|dir| Begun::Made(Box::new(record), dir)),
+        }
+    }
 }
 
 /// From nothing to the payload's end.
@@ -126,9 +181,11 @@ async fn live(
     record: &Record,
     dir: &RunDir,
     signals: &mut Signals,
+    mut orders: Orders,
     phases: &mut Phases,
 ) -> Result<End> {
     let launch = Launch { job, record, dir };
+    let is_kept = record.on_owner_death == OwnerDeath::Keep;
     let process = &job.plan.process;
     let fifos = if process.init {
         None
@@ -139,6 +196,7 @@ async fn live(
     let mut early = Early {
         time_limit: job.time_limit(phases),
         signals,
+        orders: &mut orders,
     };
     let task_stdio = fifos.as_ref().map_or(&nothing, |fifos| &fifos.task);
     let creating = launch.create(task_stdio, phases);
@@ -147,8 +205,8 @@ async fn live(
         Attempt::Ended(end) => return Ok(end),
     };
 
-    let mut task = wait_for_task(job);
-    let first = FirstProcess::hold(pid, job.group()?);
+    let mut task = wait_for_task(job.client, &job.plan.id);
+    let first = FirstProcess::hold(pid, record.present_group()?);
     let mut output = Output::default();
     let mut terminal = None;
     let leash = if let Some(listener) = listener {
@@ -159,6 +217,10 @@ async fn live(
         };
         if process.random_pids {
             randomise_pids(pid)?;
+        }
+        leash.when_alone(job.plan.stop.when_alone())?;
+        if is_kept {
+            Note::Asked.write(dir.path())?;
         }
         output.copies = hand_over(job, &leash)?;
         Some(leash)
@@ -188,11 +250,14 @@ async fn live(
         stop: job.plan.stop,
         time_limit: early.time_limit,
         signals: early.signals,
+        orders: early.orders,
         first,
         leash,
         terminal,
         interactive: process.interactive,
         output,
+        payload: None,
+        note_in: is_kept.then_some(dir.path()),
     };
     Ok(supervisor.watch(task, phases).await)
 }
@@ -260,8 +325,8 @@ fn randomise_pids(init: u32) -> Result<()> {
 }
 
 /// Starts waiting before the task is started, so that its end cannot be missed.
-fn wait_for_task(job: Job<'_>) -> WaitForTask {
-    let (client, id) = (job.client.clone(), job.plan.id.clone());
+fn wait_for_task(client: &Client, id: &ContainerId) -> WaitForTask {
+    let (client, id) = (client.clone(), id.clone());
     let waiting = tokio::spawn(async move { wait::task_end(&client, &id).await });
     Box::pin(async move {
         // The task cannot panic and is never aborted.
@@ -324,38 +389,29 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn record(&self) -> Record {
+    fn record(&self) -> Result<Record> {
         let plan = self.plan;
         let anonymous = plan
             .mounts
             .iter()
             .any(|mount| matches!(mount.kind, MountKind::Anonymous(_)));
-        Record {
+        let [state, _] = self.state.directories();
+        Ok(Record {
             id: plan.id.clone(),
-            boot_id: self.survey.facts.boot_id.clone(),
-            owner: process::id(),
+            token: ContainerId::random()?.to_string(),
+            owner: Owner::this_process()?,
+            state: state.to_owned(),
             address: self.connection.address.clone(),
             namespace: self.connection.namespace.clone(),
+            image: plan.image.name.clone(),
+            image_digest: plan.image.digest.clone(),
             snapshotter: plan.image.snapshotter.clone(),
             cgroup_mount_path: plan.cgroup.mount_path.clone(),
             cgroup_subpath: plan.cgroup.subpath.clone(),
+            on_owner_death: plan.stop.owner_death,
+            stop_timeout: plan.stop.timeout,
             volumes: anonymous.then(|| self.state.volumes(&plan.id)),
-        }
-    }
-
-    fn group(&self) -> Result<Group> {
-        let cgroup = &self.plan.cgroup;
-        let group = Group::find(&cgroup.mount_path, &cgroup.subpath, &self.plan.id)?;
-        group.ok_or_else(|| {
-            Failure::host(format!(
-                "the container has no cgroup {}",
-                self.facts().cgroup
-            ))
         })
-    }
-
-    fn usage(&self) -> Usage {
-        self.group().map(|group| group.usage()).unwrap_or_default()
     }
 
     fn time_limit(&self, phases: &Phases) -> Option<Instant> {
@@ -365,14 +421,5 @@ impl Job<'_> {
 
     fn program(&self) -> &str {
         self.plan.process.args.first().map_or("", String::as_str)
-    }
-
-    fn facts(&self) -> RunFacts {
-        RunFacts {
-            id: self.plan.id.clone(),
-            image: self.plan.image.name.clone(),
-            image_digest: self.plan.image.digest.clone(),
-            cgroup: self.plan.cgroup_path(),
-        }
     }
 }

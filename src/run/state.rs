@@ -5,6 +5,9 @@
 //! /run/airtight/cgroup-parents     cgroups made above the containers' own
 //! /run/airtight/<id>/lock          held by the owner; the kernel releases it when the owner dies
 //! /run/airtight/<id>/record.json   what is about to be made
+//! /run/airtight/<id>/payload       how far the payload is, of a run that is to be kept
+//! /run/airtight/<id>/left          made when it was first seen without an owner, where it is to be stopped
+//! /run/airtight/<id>/control       where the owner hears what other commands ask of it
 //! /run/airtight/<id>/hosts …       files mounted into the container
 //! /run/airtight/<id>/mounts/       where others' files are mounted, until the container has them
 //! ```
@@ -13,6 +16,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -31,6 +35,7 @@ pub const DEFAULT_DATA: &str = "/var/lib/airtight";
 const LOCK: &str = "lock";
 const RECORD: &str = "record.json";
 const MOUNTS: &str = "mounts";
+const LEFT: &str = "left";
 
 /// The directories airtight itself needs.
 #[derive(Debug, Clone)]
@@ -43,7 +48,7 @@ pub struct State {
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 /// What a run directory turned out to be.
@@ -89,7 +94,7 @@ impl State {
             .or_fail(Kind::Host, || format!("cannot lock {}", path.display()))
             .map(|lock| RunDir {
                 path: path.clone(),
-                _lock: lock,
+                lock,
             })
             .and_then(|dir| then(&dir).map(|()| dir));
         if made.is_err() {
@@ -121,24 +126,7 @@ impl State {
 
     /// The run that `word` names: its whole id or name, or the beginning of no other's.
     pub fn named(&self, word: &str) -> Result<ContainerId> {
-        let mut ids = self.ids()?;
-        if let Some(whole) = ids.iter().position(|id| id.as_str() == word) {
-            return Ok(ids.swap_remove(whole));
-        }
-        ids.retain(|id| !word.is_empty() && id.as_str().starts_with(word));
-        match ids.as_slice() {
-            [only] => Ok(only.clone()),
-            [] => Err(Failure::usage(format!("there is no run {word:?}"))
-                .hint("`airtight ps` lists them")),
-            several => {
-                let mut names: Vec<_> = several.iter().map(ContainerId::as_str).collect();
-                names.sort_unstable();
-                Err(
-                    Failure::usage(format!("{word:?} may be any of {} runs", names.len()))
-                        .because(names.join(", ")),
-                )
-            }
-        }
+        named_among(self.ids()?, word)
     }
 
     /// Looks whether the owner of `id` lives.
@@ -154,6 +142,16 @@ impl State {
         try_lock(&path, open_lock(&path)).or_fail(Kind::Host, cannot)
     }
 
+    /// The run directory of `id`, whoever holds it.
+    pub fn directory(&self, id: &ContainerId) -> PathBuf {
+        self.root.join(id.as_str())
+    }
+
+    /// The record of `id`, whoever holds it; `None` before it is written and once the run is forgotten.
+    pub fn record(&self, id: &ContainerId) -> Result<Option<Record>> {
+        read_record(&self.directory(id))
+    }
+
     /// The list of cgroups made above the containers' own.
     pub fn cgroup_parents(&self) -> PathBuf {
         self.root.join("cgroup-parents")
@@ -161,7 +159,12 @@ impl State {
 
     /// Where the anonymous volumes of `id` are.
     pub fn volumes(&self, id: &ContainerId) -> PathBuf {
-        self.data.join("volumes").join(id.as_str())
+        self.all_volumes().join(id.as_str())
+    }
+
+    /// Where all anonymous volumes are.
+    pub fn all_volumes(&self) -> PathBuf {
+        self.data.join("volumes")
     }
 
     /// Where a run keeps what its container sees.
@@ -197,15 +200,27 @@ impl RunDir {
 
     /// The record; `None` when its maker died before writing it.
     pub fn record(&self) -> Result<Option<Record>> {
-        let path = self.path.join(RECORD);
-        let cannot = || format!("cannot read {}", path.display());
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .or_fail(Kind::Host, cannot),
-            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
-            Err(why) => Err(Failure::host(cannot()).because(why)),
-        }
+        read_record(&self.path)
+    }
+
+    /// Writes the record anew.
+    pub fn rewrite(&self, record: &Record) -> Result<()> {
+        self.write_record(record)
+    }
+
+    /// How long ago somebody first asked this of a run whose owner is dead.
+    pub fn left_for(&self) -> Result<Duration> {
+        let path = self.path.join(LEFT);
+        let since = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|file| file.metadata()?.modified())
+            .or_fail(Kind::Host, || format!("cannot make {}", path.display()))?;
+        // The clock may have been set back.
+        Ok(since.elapsed().unwrap_or_default())
     }
 
     /// Where others' files and directories are mounted: nothing below may ever be removed recursively.
@@ -223,6 +238,10 @@ impl RunDir {
 
     /// Removes it; the run is then forgotten.
     pub fn remove(self) -> Result<()> {
+        // Somebody has removed it before us, and another run may have made one of its name.
+        if !is_at(&self.lock, &self.path.join(LOCK)) {
+            return Ok(());
+        }
         // What is mounted below is not ours to remove.
         self.release_mounts()?;
         // Nobody who looks meanwhile may put a new lock into it.
@@ -245,9 +264,44 @@ impl RunDir {
         let bytes =
             serde_json::to_vec_pretty(record).or_fail(Kind::Host, || "cannot write the record")?;
         let half = self.path.join("record.new");
-        write_new(&half, &bytes, 0o600)
+        write_private(&half, &bytes)
             .and_then(|()| fs::rename(&half, &path))
             .or_fail(Kind::Host, || format!("cannot write {}", path.display()))
+    }
+}
+
+fn read_record(dir: &Path) -> Result<Option<Record>> {
+    let path = dir.join(RECORD);
+    let cannot = || format!("cannot read {}", path.display());
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .or_fail(Kind::Host, cannot),
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(Failure::host(cannot()).because(why)),
+    }
+}
+
+/// Which of `ids` is meant by `word`: the whole of one, or the beginning of no other's.
+pub fn named_among(mut ids: Vec<ContainerId>, word: &str) -> Result<ContainerId> {
+    if let Some(whole) = ids.iter().position(|id| id.as_str() == word) {
+        return Ok(ids.swap_remove(whole));
+    }
+    ids.retain(|id| !word.is_empty() && id.as_str().starts_with(word));
+    match ids.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => {
+            Err(Failure::usage(format!("there is no run {word:?}"))
+                .hint("`airtight ps` lists them"))
+        }
+        several => {
+            let mut names: Vec<_> = several.iter().map(ContainerId::as_str).collect();
+            names.sort_unstable();
+            Err(
+                Failure::usage(format!("{word:?} may be any of {} runs", names.len()))
+                    .because(names.join(", ")),
+            )
+        }
     }
 }
 
@@ -290,7 +344,7 @@ fn try_lock(path: &Path, opened: std::io::Result<File>) -> std::io::Result<Found
             Ok(lock) if !is_at(&lock, &path.join(LOCK)) => Ok(Found::Absent),
             Ok(lock) => Ok(Found::Dead(RunDir {
                 path: path.to_owned(),
-                _lock: lock,
+                lock,
             })),
             Err((_, Errno::EWOULDBLOCK)) => Ok(Found::Held),
             Err((_, errno)) => Err(errno.into()),
@@ -309,11 +363,13 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+/// In place of what somebody who died has left there.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     OpenOptions::new()
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .write(true)
-        .mode(mode)
+        .mode(0o600)
         .open(path)?
         .write_all(bytes)
 }
@@ -397,6 +453,17 @@ mod tests {
         assert_eq!(rest.record().unwrap(), None);
         rest.remove().unwrap();
         state.create(&record).unwrap();
+    }
+
+    #[test]
+    fn what_another_run_has_made_where_one_was_removed_is_left_alone() {
+        let (_dir, state) = state();
+        let record = Record::fixture("a");
+        let first = state.create(&record).unwrap();
+        fs::remove_dir_all(first.path()).unwrap();
+        let second = state.create(&record).unwrap();
+        first.remove().unwrap();
+        assert_eq!(second.record().unwrap(), Some(record));
     }
 
     #[test]

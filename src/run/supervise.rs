@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::end::{Asked, End, PayloadEnd};
 use super::first::FirstProcess;
+use super::note::Note;
 use super::progress::{AFTER_END, AFTER_KILL, Payload, Progress, Rung, after};
 use super::record::Record;
 use super::shim::{self, Shim};
@@ -24,6 +25,7 @@ use super::step::{Step, reached};
 use super::terminal::Terminal;
 use super::verdict::Phases;
 use super::wait::TaskEnd;
+use crate::control::Orders;
 use crate::failure::Result;
 use crate::leash::{Event, Leash, SignalNumber, SignalRefusal};
 use crate::plan::StopPlan;
@@ -44,6 +46,8 @@ pub struct Supervisor<'a> {
     pub time_limit: Option<Instant>,
     /// What is sent to us.
     pub signals: &'a mut Signals,
+    /// What other commands ask of us; see `orders.rs`.
+    pub orders: &'a mut Orders,
     /// The container's first process: the init, or without it the payload.
     pub first: FirstProcess,
     /// With an init.
@@ -54,6 +58,10 @@ pub struct Supervisor<'a> {
     pub interactive: bool,
     /// What is copied, to be waited for.
     pub output: Output,
+    /// Without a leash, the payload's pid inside, where it is known.
+    pub payload: Option<i32>,
+    /// Where it is noted that the payload has begun, if it is.
+    pub note_in: Option<&'a Path>,
 }
 
 impl Supervisor<'_> {
@@ -104,6 +112,7 @@ impl Supervisor<'_> {
                 () = self.first.ended(), if !now.gone && !now.init => self.on_first_end(now).await,
                 () = at(self.time_limit.filter(|_| now.can_be_asked())) => self.ask(Asked::Timeout, now),
                 () = self.output.reader_gone.notified() => self.on_unread(now),
+                order = self.orders.next() => self.on_order(order, now),
             }
         }
     }
@@ -119,8 +128,12 @@ impl Supervisor<'_> {
                 let terminal = Terminal::connect(master, self.interactive, &mut self.output)?;
                 now.terminal = Some(terminal);
             }
-            Some(Event::Started { .. }) => {
+            Some(Event::Started { pid }) => {
                 phases.lap("start");
+                if let Some(dir) = self.note_in {
+                    // The payload runs, and no trouble of ours may end it.
+                    let _ = Note::Begun(Some(pid)).write(dir);
+                }
                 reached(Step::Payload);
                 if let Payload::Starting(waiting) = replace(&mut now.payload, Payload::Running) {
                     waiting
@@ -190,7 +203,7 @@ impl Supervisor<'_> {
     }
 
     /// Begins the ladder; asking again changes nothing.
-    fn ask(&self, why: Asked, now: &mut Progress) {
+    pub(super) fn ask(&self, why: Asked, now: &mut Progress) {
         if now.can_be_asked() {
             now.asked = Some(why);
             if matches!(now.rung, Rung::Calm) {
@@ -232,13 +245,14 @@ impl Supervisor<'_> {
     }
 
     /// A payload that cannot be reached by the leash is reached by the ladder's next rung.
-    fn send(&self, number: i32, now: &mut Progress) {
+    pub(super) fn send(&self, number: i32, now: &mut Progress) {
         if let Payload::Starting(waiting) = &mut now.payload {
             waiting.push(number);
             return;
         }
-        match (&self.leash, SignalNumber::try_from(number)) {
-            (Some(leash), Ok(signal)) => drop(leash.signal(signal)),
+        match (&self.leash, SignalNumber::try_from(number), self.payload) {
+            (Some(leash), Ok(signal), _) => drop(leash.signal(signal)),
+            (None, _, Some(payload)) => self.first.signal_inside(payload, number),
             _ => self.first.signal(number),
         }
     }

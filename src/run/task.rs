@@ -104,7 +104,7 @@ impl Launch<'_> {
     /// the cgroup with it.
     async fn begin_anew(self, bundle: Option<&Path>) -> Result<()> {
         let cannot = || "cannot undo a task that was made in part";
-        let ended = cleanup::end_task(self.record, self.job.client).await;
+        let ended = cleanup::task::end(self.record, self.job.client).await;
         ended.or_fail(Kind::Containerd, cannot)?;
         // Whom the shim has left.
         let killed = cleanup::kill(self.record).await;
@@ -112,7 +112,7 @@ impl Launch<'_> {
         if let Some(bundle) = bundle {
             release(bundle).or_fail(Kind::Host, cannot)?;
         }
-        self.create_cgroup()
+        self.create_cgroup().await
     }
 
     /// Lets the container's first process run.

@@ -12,7 +12,7 @@ pub mod processes;
 pub mod proxy;
 pub mod registry;
 pub mod runs;
-mod shell;
+pub mod shell;
 pub mod terminal;
 pub mod this_host;
 

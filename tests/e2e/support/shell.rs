@@ -4,7 +4,17 @@ use std::process::Stdio;
 
 use super::{Host, Output, Run, processes, runs};
 
+/// A payload that says `ready` and goes on until it is killed.
+pub const SLEEP: [&str; 4] = ["busybox:test", "sh", "-c", "echo ready; exec sleep 1000"];
+
 impl Host {
+    /// Leaves a run with these flags whose airtight was killed while its payload ran.
+    #[track_caller]
+    pub fn dead(&self, flags: &[&str]) {
+        let args = [&["run"], flags, &SLEEP].concat();
+        Run::ready(&mut self.command(&args)).destroy();
+    }
+
     /// What `script` prints, run by the shell of `busybox:test` with `flags`.
     #[track_caller]
     pub fn sh(&self, flags: &[&str], script: &str) -> String {
@@ -36,6 +46,23 @@ impl Host {
         processes::until("everything inside is gone", || {
             processes::below(&self.subpath()).is_empty()
         });
+    }
+
+    /// Waits until no shim of a task of this test is left.
+    #[track_caller]
+    pub fn until_no_shim_is_left(&self) {
+        let namespace = format!("\0-namespace\0{}\0", self.namespace());
+        processes::until("every shim has ended", || {
+            let mut all = processes::arguments();
+            !all.any(|(_, arguments)| arguments.contains(&namespace))
+        });
+    }
+
+    /// Removes the state directory, as a reboot does.
+    pub fn forget_everything(&self) {
+        if self.state().exists() {
+            std::fs::remove_dir_all(self.state()).unwrap();
+        }
     }
 
     /// The init of the only run.
