@@ -33,12 +33,16 @@ demo: build images ## run one task in one sealed container, then a DAG of Airflo
 	@exec scripts/with-airflow $(AIRFLOW) -- python3 scripts/demo-airflow
 
 .PHONY: test
-test: test-rust test-airflow-core ## run the tests: those of the program, and the core of those with a real Airflow
+test: test-rust test-containerds test-airflow-core ## run the tests: those of the program, their core with later versions of containerd, the core of those with a real Airflow
 
 .PHONY: test-rust
 test-rust: build images ## run every test of the program against a private containerd
-	@scripts/install-deps docker-registry skopeo openssl
+	@scripts/install-deps docker-registry skopeo openssl faketime
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
+
+.PHONY: test-containerds
+test-containerds: build images ## run the core of the tests with containerd 1.7 and 2.1 too: ARGS='--all', ARGS='stop:: streams::'
+	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) scripts/test-containerds $(ARGS)
 
 .PHONY: test-faults
 test-faults: build images ## kill airtight after every step and FAULTS=500 times at random; tables of what was undone
@@ -64,6 +68,12 @@ bench: deps images ## time airtight beside ctr and runc, and the merging of 1,00
 	@cargo build --locked --release
 	@scripts/bench-config --airtight $(TARGET)/release/airtight
 	@exec $(WITH_CONTAINERD) scripts/bench --airtight $(TARGET)/release/airtight --images $(IMAGES) $(ARGS)
+
+# Not part of CI: it takes an hour. make soak ARGS='-n 300'
+.PHONY: soak
+soak: deps images ## run 10,000 tasks, eight at once, and look whether anything grows or is left behind
+	@cargo build --locked --release
+	@exec $(WITH_CONTAINERD) scripts/soak --airtight $(TARGET)/release/airtight --images $(IMAGES) $(ARGS)
 
 .PHONY: bench-airflow
 bench-airflow: deps ## time DAG parsing and the start of tasks by the real Airflow, with and without containers

@@ -20,7 +20,7 @@ use super::settings::Read;
 use super::{Globals, out, settings};
 use crate::airflow;
 use crate::config::Answers;
-use crate::containerd::{self, Client};
+use crate::containerd::{self, ABSENCE, Client, patiently};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::image::{self, Image};
 use crate::leash::inherited;
@@ -286,8 +286,8 @@ async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {
     let (client, connection) = globals.connect_to(address)?;
     let survey = Survey::take(&settings)?;
     reached(Step::Settings);
-    containerd::reach(&connection.address).await?;
-    let image = image::find(&client, &settings.image).await?;
+    containerd::reach_patiently(&connection.address, waiting).await?;
+    let image = patiently(ABSENCE, |_| image::find(&client, &settings.image)).await?;
     if let Some((expected, sources)) = expected
         && expected
             != recipe::key(
@@ -308,6 +308,10 @@ async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {
         client,
         connection,
     })
+}
+
+fn waiting(failure: &Failure) {
+    out::tell(format_args!("{failure}; waiting for it"));
 }
 
 async fn print_plan(planned: Planned, globals: &Globals) -> Result<()> {

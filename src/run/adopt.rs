@@ -161,6 +161,7 @@ impl Orphan {
         }
         let waiting = super::wait_for_task(&self.client, &self.record.id);
         let supervisor = Supervisor {
+            record: &self.record,
             stop: job.plan.stop,
             time_limit: self.time_limit(job),
             signals,

@@ -3,7 +3,7 @@
 //! The same code serves a normal end, a failure half-way and a reap: everything the record names is
 //! removed if it is there and the run's own. What cannot be undone now is reported and stays recorded.
 
-mod task;
+pub mod task;
 
 use std::fmt;
 use std::time::Duration;
@@ -18,10 +18,13 @@ use super::state::{RunDir, State};
 use super::step::{Step, reached};
 use super::volumes;
 use crate::cgroup::Group;
-use crate::containerd::{Client, Error};
+use crate::containerd::{Client, Error, patiently};
 
 /// From SIGKILL to a process that is gone; one that takes longer hangs in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
+/// How long a containerd that is away is waited for, before the rest is left to a later command: as long
+/// as systemd takes to start one that died (containerd.service, `RestartSec`), and it to serve.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a call may still be under way at containerd whose caller died over it: it is a write of a
 /// few milliseconds, and of far more on a busy disk.
 const IN_FLIGHT: Duration = Duration::from_millis(500);
@@ -112,7 +115,10 @@ pub async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) 
 pub async fn undo_things(record: &Record, client: &Client, state: &State, undone: &mut Undone) {
     // The runtime may remove it together with the task.
     let grouped = has_cgroup(record);
-    let (killed, belongings) = tokio::join!(kill(record), Belongings::of(record, client));
+    let (killed, belongings) = tokio::join!(
+        kill(record),
+        patiently(PATIENCE, |_| Belongings::of(record, client))
+    );
     undone.note(Thing::Processes, killed);
     reached(Step::Killed);
     match belongings {
@@ -145,13 +151,13 @@ async fn undo_in_containerd(
     let (container, snapshot) = tokio::join!(
         async {
             match belongings.container {
-                Whose::Ours => delete_container(record, client).await,
+                Whose::Ours => patiently(PATIENCE, |_| delete_container(record, client)).await,
                 Whose::Nobodys | Whose::Others => Ok(false),
             }
         },
         async {
             match belongings.snapshot {
-                Whose::Ours => remove_snapshot(record, client).await,
+                Whose::Ours => patiently(PATIENCE, |_| remove_snapshot(record, client)).await,
                 Whose::Nobodys | Whose::Others => Ok(false),
             }
         }

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::launch::TaskStdio;
 use super::papers::Papers;
+use super::task::TaskStdio;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::log::writer;
 use crate::plan::Process;

@@ -39,10 +39,10 @@ pub enum Attempt<T> {
 
 impl Early<'_> {
     /// Does `step` to its end, unless the run is to end.
-    pub async fn unless_asked<T>(
+    pub async fn unless_asked<T, E>(
         &mut self,
-        step: impl Future<Output = Result<T>>,
-    ) -> Result<Attempt<T>> {
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<Attempt<T>, E> {
         let mut step = pin!(step);
         let end = tokio::select! {
             // What was asked before counts, even if the step is done by now.

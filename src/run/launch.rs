@@ -10,9 +10,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use containerd_client::services::v1::container::Runtime;
-use containerd_client::services::v1::snapshots::PrepareSnapshotRequest;
+use containerd_client::services::v1::snapshots::{
+    MountsRequest, PrepareSnapshotRequest, StatSnapshotRequest,
+};
 use containerd_client::services::v1::{
-    CloseIoRequest, Container, CreateContainerRequest, CreateTaskRequest, StartRequest,
+    CloseIoRequest, Container, CreateContainerRequest, GetContainerRequest,
 };
 use containerd_client::types::Mount;
 use oci_spec::runtime::Spec;
@@ -26,10 +28,11 @@ use super::rootfs::{self, Question};
 use super::runc::Options;
 use super::state::RunDir;
 use super::step::{Step, reached};
+use super::task::TaskStdio;
 use super::verdict::Phases;
 use super::volumes;
 use crate::cgroup::{Group, Hierarchies, Subpath};
-use crate::containerd::{Client, Result as Answer};
+use crate::containerd::{ABSENCE, Client, Error, Result as Answer, patiently};
 use crate::failure::{Context, Kind, Result};
 use crate::id::ContainerId;
 use crate::image;
@@ -66,12 +69,17 @@ impl Launch<'_> {
     pub async fn create(self, stdio: &TaskStdio, phases: &mut Phases) -> Result<Created> {
         self.write_files()?;
         reached(Step::Files);
-        image::ensure_unpacked(
-            self.job.client,
-            self.job.image,
-            &self.job.plan.image.snapshotter,
-        )
+        let Job {
+            client,
+            image,
+            plan,
+            ..
+        } = self.job;
+        patiently(ABSENCE, |_| {
+            image::ensure_unpacked(client, image, &plan.image.snapshotter)
+        })
         .await?;
+        reached(Step::Unpacked);
         let mounts = self.prepare_snapshot().await?;
         phases.lap("snapshot");
         reached(Step::Snapshot);
@@ -91,21 +99,6 @@ impl Launch<'_> {
         phases.lap("task");
         reached(Step::Task);
         Ok(Created { pid, listener })
-    }
-
-    /// Lets the container's first process run.
-    pub async fn start(self) -> Result<()> {
-        let id = self.job.plan.id.as_str();
-        let request = StartRequest {
-            container_id: id.to_owned(),
-            exec_id: String::new(),
-        };
-        let mut tasks = self.job.client.tasks();
-        self.job
-            .client
-            .call(("start task", id), request, |request| tasks.start(request))
-            .await?;
-        Ok(())
     }
 
     fn places(&self) -> Places {
@@ -139,15 +132,65 @@ impl Launch<'_> {
             ]),
         };
         let prepare = async || {
-            let (mut snapshots, request) = (self.job.client.snapshots(), request.clone());
-            let what = ("prepare snapshot", key);
-            let prepared = self
-                .job
-                .client
-                .call(what, request, |request| snapshots.prepare(request));
-            prepared.await
+            patiently(ABSENCE, |before| {
+                let request = request.clone();
+                async move {
+                    let mut done = self.prepare_once(request.clone()).await;
+                    if done.as_ref().is_err_and(Error::is_of_its_own_making) {
+                        done = self.prepare_once(request.clone()).await;
+                    }
+                    match done {
+                        Err(why) if why.is_already_exists() && before > 0 => {
+                            self.prepared_before(&request, why).await
+                        }
+                        done => done,
+                    }
+                }
+            })
+            .await
         };
-        Ok(self.taking_the_name(prepare).await?.mounts)
+        self.taking_the_name(prepare).await
+    }
+
+    async fn prepare_once(&self, request: PrepareSnapshotRequest) -> Result<Vec<Mount>, Error> {
+        let client = self.job.client;
+        let key = request.key.clone();
+        let mut snapshots = client.snapshots();
+        let prepared = client.call(("prepare snapshot", &key), request, |request| {
+            snapshots.prepare(request)
+        });
+        Ok(prepared.await?.mounts)
+    }
+
+    /// The snapshot that we made when we had no answer; `why` if it is another.
+    async fn prepared_before(
+        &self,
+        wanted: &PrepareSnapshotRequest,
+        why: Error,
+    ) -> Result<Vec<Mount>, Error> {
+        let client = self.job.client;
+        let key = wanted.key.as_str();
+        let request = StatSnapshotRequest {
+            snapshotter: wanted.snapshotter.clone(),
+            key: key.to_owned(),
+        };
+        let mut snapshots = client.snapshots();
+        let found = client.call(("look up snapshot", key), request, |request| {
+            snapshots.stat(request)
+        });
+        let info = found.await?.info.unwrap_or_default();
+        if (&info.labels, &info.parent) != (&wanted.labels, &wanted.parent) {
+            return Err(why);
+        }
+        let request = MountsRequest {
+            snapshotter: wanted.snapshotter.clone(),
+            key: key.to_owned(),
+        };
+        let mut snapshots = client.snapshots();
+        let mounts = client.call(("look at snapshot", key), request, |request| {
+            snapshots.mounts(request)
+        });
+        Ok(mounts.await?.mounts)
     }
 
     /// What `make` makes under the run's name; what a dead run has left of that name goes first.
@@ -225,23 +268,54 @@ impl Launch<'_> {
             snapshot_key: id.to_owned(),
             ..Container::default()
         };
+        let create = async || {
+            patiently(ABSENCE, |before| {
+                let container = container.clone();
+                async move {
+                    match self.create_container_once(container.clone()).await {
+                        Err(why) if why.is_already_exists() && before > 0 => {
+                            self.created_before(&container, why).await
+                        }
+                        done => done,
+                    }
+                }
+            })
+            .await
+        };
+        self.taking_the_name(create).await
+    }
+
+    async fn create_container_once(&self, container: Container) -> Result<(), Error> {
+        let client = self.job.client;
+        let id = container.id.clone();
         let request = CreateContainerRequest {
             container: Some(container),
         };
-        let create = async || {
-            let (mut containers, request) = (self.job.client.containers(), request.clone());
-            let what = ("create container", id);
-            let created = self
-                .job
-                .client
-                .call(what, request, |request| containers.create(request));
-            created.await
-        };
-        self.taking_the_name(create).await?;
-        Ok(())
+        let mut containers = client.containers();
+        let created = client.call(("create container", &id), request, |request| {
+            containers.create(request)
+        });
+        created.await.map(|_| ())
     }
 
-    async fn create_cgroup(&self) -> Result<()> {
+    /// Whether it is the container that we made when we had no answer; `why` if it is another.
+    async fn created_before(&self, wanted: &Container, why: Error) -> Result<(), Error> {
+        let client = self.job.client;
+        let request = GetContainerRequest {
+            id: wanted.id.clone(),
+        };
+        let mut containers = client.containers();
+        let found = client.call(("look at container", &wanted.id), request, |request| {
+            containers.get(request)
+        });
+        // The spec names our run directory, which nobody else has.
+        match found.await?.container {
+            Some(found) if found.labels == wanted.labels && found.spec == wanted.spec => Ok(()),
+            _ => Err(why),
+        }
+    }
+
+    pub(super) async fn create_cgroup(&self) -> Result<()> {
         names::clear_cgroup(self.record).await?;
         let cgroup = &self.job.plan.cgroup;
         let hierarchies = Hierarchies::detect(&cgroup.mount_path)?;
@@ -264,30 +338,6 @@ impl Launch<'_> {
             .then(|| Listener::bind(&path))
             .transpose()
     }
-
-    async fn create_task(&self, rootfs: Vec<Mount>, stdio: &TaskStdio) -> Result<u32> {
-        let id = self.job.plan.id.as_str();
-        let request = CreateTaskRequest {
-            container_id: id.to_owned(),
-            rootfs,
-            stdin: stdio.stdin.clone(),
-            stdout: stdio.stdout.clone(),
-            stderr: stdio.stderr.clone(),
-            terminal: stdio.terminal,
-            ..CreateTaskRequest::default()
-        };
-        let mut tasks = self.job.client.tasks();
-        let created = self
-            .job
-            .client
-            .call(("create task", id), request, |request| {
-                tasks.create(request)
-            })
-            .await;
-        created
-            .map(|response| response.pid)
-            .map_err(|why| super::runc::explain(why, self.job.plan))
-    }
 }
 
 /// Tells the shim that nothing more comes on stdin.
@@ -304,14 +354,4 @@ pub async fn close_stdin(client: &Client, id: &ContainerId) -> Result<()> {
         })
         .await?;
     Ok(())
-}
-
-/// What the shim is to connect: nothing where the init gets descriptors from us.
-#[derive(Debug, Default)]
-#[allow(missing_docs, reason = "fields of containerd's CreateTaskRequest")]
-pub struct TaskStdio {
-    pub stdin: String,
-    pub stdout: String,
-    pub stderr: String,
-    pub terminal: bool,
 }

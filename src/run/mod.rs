@@ -33,14 +33,18 @@ pub mod state;
 mod stdio;
 pub mod step;
 mod supervise;
+mod task;
 mod terminal;
 mod thread;
 pub mod verdict;
 pub mod volumes;
 mod wait;
 
+use std::pin::pin;
+use std::time::Duration;
+
 use tokio::sync::oneshot::Receiver;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::adopt::Orphan;
 use self::early::{Attempt, Early};
@@ -48,7 +52,7 @@ use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
 use self::hand_over::hand_over;
-use self::launch::{Created, Launch, TaskStdio};
+use self::launch::{Created, Launch};
 use self::note::Note;
 use self::papers::{Holding, Papers};
 pub use self::readable::MustRead;
@@ -57,6 +61,7 @@ use self::signals::Signals;
 use self::state::{RunDir, State};
 use self::step::{Step, reached};
 use self::supervise::{Supervisor, WaitForTask};
+use self::task::{NotStarted, TaskStdio};
 use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
 use crate::config::values::OwnerDeath;
@@ -69,6 +74,9 @@ use crate::leash::{Leash, Listener, pids};
 use crate::owner::Owner;
 use crate::plan::{MountKind, Plan};
 use crate::survey::{Descriptor, Survey};
+
+/// A start that takes longer is one that containerd or the shim is in the way of.
+const START_USUALLY: Duration = Duration::from_secs(2);
 
 /// Where things are, for one run.
 #[derive(Debug, Clone)]
@@ -286,7 +294,12 @@ async fn live(
         }
         // From the start on nothing may fail here: the payload runs.
         let stdin = fifos.as_ref().map(Fifos::feed).transpose()?.flatten();
-        launch.start().await?;
+        match start_payload(launch, &first, &mut early).await {
+            Ok(Attempt::Done(())) => {}
+            Ok(Attempt::Ended(end)) => return Ok(end),
+            Err(NotStarted::Refused(failure)) => return Err(failure),
+            Err(NotStarted::Unknown(failure)) => return Ok(End::lost(&failure)),
+        }
         phases.lap("start");
         on_start(None);
         reached(Step::Start);
@@ -296,6 +309,7 @@ async fn live(
         None
     };
     let supervisor = Supervisor {
+        record,
         stop: job.plan.stop,
         time_limit: early.time_limit,
         signals: early.signals,
@@ -311,17 +325,56 @@ async fn live(
     Ok(supervisor.watch(task, phases).await)
 }
 
-/// Starts the init and waits for its call.
+/// Starts the init and waits for its call, which counts more than containerd's answer.
 async fn start_init(
     launch: Launch<'_>,
     listener: Listener,
     task: &mut WaitForTask,
 ) -> Result<Leash> {
-    launch.start().await?;
+    let mut starting = pin!(launch.start());
+    let mut calling = pin!(listener.accept());
+    let called = tokio::select! {
+        biased;
+        started = &mut starting => {
+            started?;
+            None
+        }
+        leash = &mut calling => {
+            // A call that is given up too early is one that containerd gives up.
+            let _ = timeout(START_USUALLY, starting).await;
+            Some(leash)
+        }
+    };
     reached(Step::Start);
+    if let Some(leash) = called {
+        return leash;
+    }
     tokio::select! {
-        leash = listener.accept() => leash,
+        leash = calling => leash,
         end = task => Err(init_failed(&end)),
+    }
+}
+
+/// Starts a payload that has no init. What is sent to us meanwhile is for the payload, unless this takes
+/// long: then containerd or the shim is in the way, and neither an end that is asked for nor the payload's
+/// own waits for that.
+async fn start_payload(
+    launch: Launch<'_>,
+    first: &FirstProcess,
+    early: &mut Early<'_>,
+) -> Result<Attempt<()>, NotStarted> {
+    let mut starting = pin!(launch.start());
+    match timeout(START_USUALLY, &mut starting).await {
+        Ok(started) => started.map(Attempt::Done),
+        Err(_) => {
+            let started = async {
+                tokio::select! {
+                    started = starting => started,
+                    () = first.ended() => Ok(()),
+                }
+            };
+            early.unless_asked(started).await
+        }
     }
 }
 

@@ -71,10 +71,11 @@ pub fn named(state: &State, word: &str) -> Result<Seen> {
 fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
     let kept = state.kept(id);
     let alive = state.is_alive(id);
-    let is_kept = match state.record(id).filter(|_| alive) {
+    let record = state.record(id).ok().flatten();
+    let is_kept = match record.filter(|_| alive) {
         // Of a run that has just begun, those of an ended one of its name may be there still.
         Some(record) => papers::read::<About>(&kept, &Paper::About)
-            .is_some_and(|about| about.owner == record.owner),
+            .is_some_and(|about| about.token == record.token),
         None => kept.is_dir(),
     };
     if !alive && !is_kept {

@@ -43,16 +43,10 @@ pub struct Output {
 
 impl Output {
     /// Adds a copy from what gives its writers no EPIPE. When its reader is gone, that is told, and the
-    /// rest goes nowhere: until the writers are ended, they shall not block. `begin` is called first.
-    pub fn relay(
-        &mut self,
-        mut from: File,
-        to: File,
-        begin: impl FnOnce(&File) + Send + 'static,
-    ) -> io::Result<()> {
+    /// rest goes nowhere: until the writers are ended, they shall not block.
+    pub fn relay(&mut self, mut from: File, to: File) -> io::Result<()> {
         let reader_gone = self.reader_gone.clone();
         let copy = Copy::spawn(move || {
-            begin(&from);
             if copy(&mut from, to) == Ended::Target {
                 reader_gone.notify_one();
                 // It ends with an error where a pseudo-terminal's last user is gone.

@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::mem::replace;
+use std::path::Path;
 use std::pin::{Pin, pin};
 
 use nix::libc;
@@ -15,6 +16,8 @@ use tokio::time::{Instant, sleep_until};
 use super::end::{Asked, End, PayloadEnd};
 use super::first::FirstProcess;
 use super::progress::{AFTER_END, AFTER_KILL, Payload, Progress, Rung, after};
+use super::record::Record;
+use super::shim::{self, Shim};
 use super::signals::Signals;
 use super::stdio::Output;
 use super::step::{Step, reached};
@@ -34,6 +37,8 @@ pub type WaitForTask = Pin<Box<dyn Future<Output = TaskEnd>>>;
 
 /// One running payload.
 pub struct Supervisor<'a> {
+    /// What the run is known by.
+    pub record: &'a Record,
     /// How to stop it.
     pub stop: StopPlan,
     /// When the whole run's time is over.
@@ -75,7 +80,7 @@ impl Supervisor<'_> {
             }
         };
         phases.lap("run");
-        self.finish_output(now.asked.is_some()).await;
+        self.finish_output(&now).await;
         End {
             payload: match now.payload {
                 Payload::Ended(end) => end,
@@ -100,9 +105,10 @@ impl Supervisor<'_> {
                 number = self.signals.next() => self.on_signal(number, now),
                 () = at(now.rung.deadline()) => {
                     if self.step_down(now).await {
-                        return Ok(PayloadEnd::Unknown("containerd does not report the task's end".into()));
+                        return Ok(now.unreported());
                     }
                 }
+                () = self.first.ended(), if !now.gone && !now.init => self.on_first_end(now).await,
                 () = at(self.time_limit.filter(|_| now.can_be_asked())) => self.ask(Asked::Timeout, now),
                 () = self.output.reader_gone.notified() => self.on_unread(now),
                 order = self.orders.next() => self.on_order(order, now),
@@ -137,11 +143,17 @@ impl Supervisor<'_> {
             None => {
                 // The init is gone; in a pid namespace of its own, everything else with it.
                 self.leash = None;
-                self.first.kill_tree().await;
-                now.rung = Rung::Waiting(Instant::now() + AFTER_END);
+                self.on_first_end(now).await;
             }
         }
         Ok(())
+    }
+
+    /// The container's first process is gone: so is everything else in a pid namespace of its own. Only
+    /// the shim knows how, and it may hang, or containerd be away.
+    async fn on_first_end(&self, now: &mut Progress) {
+        now.first_gone();
+        self.first.kill_tree().await;
     }
 
     /// The task has ended; what the init said last may still be unread.
@@ -225,7 +237,7 @@ impl Supervisor<'_> {
 
     fn kill(&self, now: &mut Progress) {
         self.first.kill();
-        now.rung = Rung::Killed(Instant::now() + AFTER_KILL);
+        now.killed();
     }
 
     /// A payload that cannot be reached by the leash is reached by the ladder's next rung.
@@ -249,20 +261,29 @@ impl Supervisor<'_> {
     }
 
     /// Nothing that was written is lost: a copy ends when every writer is gone. Only someone who asks
-    /// us to stop is not kept waiting for a reader that does not read.
-    async fn finish_output(mut self, asked: bool) {
+    /// us to stop is not kept waiting for a reader that does not read. A shim that hangs keeps its ends
+    /// open, where it has some.
+    async fn finish_output(mut self, now: &Progress) {
         if self.output.copies.is_empty() {
             return;
         }
         // In the host's pid namespace a writer may have outlived the first process.
         self.first.kill_tree().await;
-        let mut enough = pin!(at(asked.then(|| after(AFTER_KILL))));
+        let soon = after(AFTER_KILL);
+        let mut enough = pin!(at(now.asked.map(|_| soon)));
+        let mut shim_ends = (now.unreported && !now.init).then_some(soon);
         for copy in &mut self.output.copies {
-            tokio::select! {
-                biased;
-                () = copy.finish() => {}
-                () = &mut enough => return,
-                _ = self.signals.end_asked() => return,
+            loop {
+                tokio::select! {
+                    biased;
+                    () = copy.finish() => break,
+                    () = &mut enough => return,
+                    _ = self.signals.end_asked() => return,
+                    () = at(shim_ends) => {
+                        shim::of(self.record, Path::new("/proc")).iter().for_each(Shim::kill);
+                        shim_ends = None;
+                    }
+                }
             }
         }
     }

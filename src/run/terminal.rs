@@ -54,7 +54,7 @@ impl Terminal {
         };
         let shown = master.try_clone().or_fail(Kind::Host, cannot)?;
         output
-            .relay(File::from(shown), screen, |_| {})
+            .relay(File::from(shown), screen)
             .or_fail(Kind::Host, cannot)?;
         Ok(Self {
             master: Master::Ours(master),

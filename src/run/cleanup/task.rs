@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use containerd_client::services::v1::{DeleteTaskRequest, KillRequest};
 
-use crate::containerd::{Client, Error};
+use super::PATIENCE;
+use crate::containerd::{Client, Error, patiently};
 use crate::run::record::Record;
 use crate::run::shim;
 
-/// Deleting a task runs the runtime and may have to wait for a shim.
-const DELETE_LIMIT: Duration = Duration::from_secs(20);
+/// Deleting a task runs the runtime and may have to wait for a shim. One that takes longer hangs: it is
+/// ended, for nothing inside lives any more.
+const DELETE_LIMIT: Duration = Duration::from_secs(10);
 /// How long, and how often, a task that still runs is killed and tried again.
 const RUNNING_LIMIT: Duration = Duration::from_secs(5);
 const RUNNING_PAUSE: Duration = Duration::from_millis(20);
@@ -37,7 +39,13 @@ pub async fn end(record: &Record, client: &Client) -> Result<Ended, String> {
     let mut asked = false;
     let mut found = Ended::Nothing;
     loop {
-        let deleted = delete(record, client).await;
+        let mut deleted = patiently(PATIENCE, |_| delete(record, client)).await;
+        if deleted.as_ref().is_err_and(Error::is_late) {
+            for shim in shim::of(record, Path::new("/proc")) {
+                shim.kill();
+            }
+            deleted = patiently(PATIENCE, |_| delete(record, client)).await;
+        }
         if deleted.map_err(|why| why.to_string())? == Ended::Something {
             return Ok(Ended::Something);
         }

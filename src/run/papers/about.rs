@@ -16,6 +16,9 @@ use crate::run::record::Record;
 pub struct About {
     /// As its containers and its papers are called.
     pub id: ContainerId,
+    /// No other run has it, though it be called the same.
+    #[serde(default)]
+    pub token: String,
     /// The image's name.
     pub image: String,
     /// Its manifest's digest.
@@ -54,6 +57,7 @@ impl About {
         let detached = holding == Holding::Detached;
         Self {
             id: record.id.clone(),
+            token: record.token.clone(),
             image: plan.image.name.clone(),
             image_digest: plan.image.digest.clone(),
             command: plan.process.args.clone(),

@@ -5,6 +5,7 @@ pub mod bomb;
 pub mod containerd;
 pub mod keeper;
 pub mod ledger;
+pub mod middleman;
 pub mod mounted;
 mod output;
 pub mod processes;
@@ -132,6 +133,11 @@ impl Host {
             // Most are not there, and one that is not empty is the ledger's business.
             let _ = fs::remove_dir(root.join(self.subpath()));
         }
+    }
+
+    /// containerd's socket.
+    pub fn address(&self) -> PathBuf {
+        self.address.clone()
     }
 
     /// containerd's namespace of this test.
