@@ -8,6 +8,7 @@ mod config;
 mod dag_files;
 mod docker_flags;
 mod doctor;
+mod exec;
 mod globals;
 mod image;
 mod interrupt;
@@ -69,6 +70,7 @@ pub fn command() -> Command {
         .args(globals::flags())
         .subcommand(run::command())
         .subcommand(bundle::command())
+        .subcommand(exec::command())
         .subcommand(stop::command())
         .subcommand(kill::command())
         .subcommand(image::command())
@@ -124,7 +126,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, F
     };
     let codes = match matches.subcommand() {
         Some(("run", matches)) if matches.get_flag(run::AS_PAYLOAD) => Codes::AsPayload,
-        Some(("run" | "bundle" | "parse", _)) => Codes::Run,
+        Some(("run" | "exec" | "bundle" | "parse", _)) => Codes::Run,
         _ => Codes::Plain,
     };
     let done = verb(&matches).await;
@@ -171,6 +173,7 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
         Some(("bundle", matches)) => bundle::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),
+        Some(("exec", matches)) => exec::run(matches, &globals).await,
         Some(("stop", matches)) => stop::run(matches, &globals).await,
         Some(("kill", matches)) => kill::run(matches, &globals).await,
         Some(("image", matches)) => image::run(matches, &globals).await,

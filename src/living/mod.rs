@@ -4,6 +4,7 @@
 //! In: the state directory and a run. Out: what came of it. The owner alone decides about its run; nothing here
 //! removes what is a run's, but through [`crate::reap`] once the owner is dead.
 
+pub mod exec;
 pub mod signal;
 pub mod stop;
 

@@ -37,7 +37,7 @@ use crate::survey::{DeviceNode, Survey};
 pub use etc::EtcFiles;
 pub use limits::Resources;
 pub use mounts::{MountKind, PlannedMount, RunFile};
-pub use process::Process;
+pub use process::{Process, Streams};
 
 /// Everything that will be done for one run.
 #[derive(Debug, Serialize)]

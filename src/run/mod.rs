@@ -7,9 +7,10 @@ pub mod cleanup;
 mod early;
 mod end;
 pub mod fenced;
-mod fifo;
+pub mod fifo;
 mod first;
-mod launch;
+pub mod guard;
+pub mod launch;
 mod orders;
 pub mod preview;
 mod progress;
@@ -17,15 +18,15 @@ mod readable;
 pub mod record;
 mod release;
 mod rootfs;
-mod runc;
+pub mod runc;
 mod shim;
-mod signals;
+pub mod signals;
 pub mod state;
-mod stdio;
+pub mod stdio;
 pub mod step;
 mod supervise;
-mod terminal;
-mod thread;
+pub mod terminal;
+pub mod thread;
 pub mod verdict;
 mod wait;
 
@@ -38,6 +39,7 @@ use self::early::{Attempt, Early};
 use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
+use self::guard::Beside;
 use self::launch::{Created, Launch, TaskStdio};
 pub use self::readable::MustRead;
 use self::record::Record;
@@ -136,7 +138,7 @@ async fn live(
     let fifos = if process.init {
         None
     } else {
-        Some(Fifos::prepare(process, dir.path())?)
+        Some(Fifos::prepare(process.streams(), dir.path())?)
     };
     let nothing = TaskStdio::default();
     let mut early = Early {
@@ -152,7 +154,14 @@ async fn live(
     };
 
     let mut task = wait_for_task(job);
-    let first = FirstProcess::hold(pid, job.group()?);
+    let group = job.group()?;
+    let beside = Beside {
+        client: job.client.clone(),
+        id: job.plan.id.clone(),
+        dir: dir.path().to_owned(),
+        group: group.clone(),
+    };
+    let first = FirstProcess::hold(pid, group);
     let mut output = Output::default();
     let mut terminal = None;
     let leash = if let Some(listener) = listener {
@@ -188,6 +197,7 @@ async fn live(
         signals: early.signals,
         orders: early.orders,
         first,
+        beside,
         leash,
         terminal,
         interactive: process.interactive,
@@ -276,10 +286,7 @@ impl Job<'_> {
         let process = &self.plan.process;
         let wanted = process.terminal && process.interactive;
         if wanted && self.survey.descriptor(0) != Some(Descriptor::Terminal) {
-            return Err(
-                Failure::usage("-i with -t needs a terminal, and stdin is none")
-                    .hint("leave out -t when input comes from a pipe or file"),
-            );
+            return Err(terminal::none());
         }
         Ok(())
     }

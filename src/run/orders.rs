@@ -37,9 +37,8 @@ impl Supervisor<'_> {
                 self.send(number, now);
                 order.connection.done();
             }
-            Request::Guard(_) | Request::Attach => {
-                order.connection.refuse("not yet");
-            }
+            Request::Guard(process) => self.beside.guard(process, order.connection),
+            Request::Attach => order.connection.refuse("not yet"),
         }
     }
 

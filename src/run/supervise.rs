@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::end::{Asked, End, PayloadEnd};
 use super::first::FirstProcess;
+use super::guard::Beside;
 use super::progress::{AFTER_END, AFTER_KILL, Payload, Progress, Rung, after};
 use super::signals::Signals;
 use super::stdio::Output;
@@ -44,6 +45,8 @@ pub struct Supervisor<'a> {
     pub orders: &'a mut Orders,
     /// The container's first process: the init, or without it the payload.
     pub first: FirstProcess,
+    /// What other commands start beside it.
+    pub beside: Beside,
     /// With an init.
     pub leash: Option<Leash>,
     /// The payload's terminal, where the runtime made it.

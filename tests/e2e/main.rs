@@ -15,6 +15,7 @@ mod dag_file;
 mod devices;
 mod dry_run;
 mod environment;
+mod exec_verb;
 mod exit_codes;
 mod first;
 mod habits;

@@ -1,0 +1,302 @@
+//! A command beside the payload of a living run, as `docker exec` starts it: in its namespaces and cgroup, with
+//! its limits and powers.
+//!
+//! In: a run and what is wanted. Out: how the command ended. It dies with us, SIGKILL included: the run's owner
+//! guards it ([`crate::run::guard`]). Only a detached one goes on, until the run ends.
+
+mod calls;
+mod process;
+
+use std::fs::DirBuilder;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use oci_spec::runtime::Process;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{sleep, timeout};
+
+use self::calls::Calls;
+pub use self::process::Wish;
+use super::Living;
+use crate::containerd::{self, Client};
+use crate::control::Caller;
+use crate::control::message::{Guarded, Request};
+use crate::failure::{Context, Failure, Kind, Result};
+use crate::id::ContainerId;
+use crate::leash::{pidfd, watch};
+use crate::plan::Streams;
+use crate::run::fifo::Fifos;
+use crate::run::guard;
+use crate::run::launch::TaskStdio;
+use crate::run::runc::explain_command;
+use crate::run::signals::Signals;
+use crate::run::stdio::Output;
+use crate::run::terminal::{self, Terminal};
+use crate::run::thread::on_a_thread;
+use crate::spec::rootfs_files;
+use crate::spec::user::Accounts;
+
+/// As many interrupts from the keyboard mean: now.
+const IMPATIENT: u32 = 3;
+/// From the death of the process to containerd's word of it, which a stopped shim never gives.
+const WORD: Duration = Duration::from_secs(30);
+/// Between two looks whether someone else holds the process's output open.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With this code; 128 and the signal's number if it died of one.
+    Code(u8),
+    /// It goes on without us.
+    Detached,
+}
+
+/// Starts `wish` beside the payload and stays with it to its end.
+pub async fn attached(run: &Living, wish: &Wish, streams: Streams) -> Result<End> {
+    if streams.interactive
+        && streams.terminal
+        && !std::io::IsTerminal::is_terminal(&std::io::stdin())
+    {
+        return Err(terminal::none());
+    }
+    let mut signals = Signals::listen()?;
+    let calls = reach(run).await?;
+    let process = process(run, &calls, wish).await?;
+    let guard = run.ask(&Request::Guard(calls.name.clone())).await?;
+    let session = Session {
+        run,
+        calls: &calls,
+        guard: &guard,
+        streams,
+        signals: &mut signals,
+    };
+    let ended = session.live(&process, wish).await;
+    // An owner that is gone has ended it itself. What is to be undone, it undoes: that may take a moment.
+    let _ = guard.tell(&Guarded::Over, &[]);
+    ended.map(End::Code)
+}
+
+/// Starts `wish` beside the payload and leaves it there; it has no input, and its output goes nowhere.
+pub async fn detached(run: &Living, wish: &Wish) -> Result<End> {
+    let calls = reach(run).await?;
+    let process = process(run, &calls, wish).await?;
+    let nothing = TaskStdio {
+        terminal: wish.terminal,
+        ..TaskStdio::default()
+    };
+    calls.create(&process, &nothing).await?;
+    if let Err(why) = calls.start().await {
+        calls.forget().await;
+        return Err(not_started(why, wish));
+    }
+    Ok(End::Detached)
+}
+
+/// The containerd of the run.
+async fn reach(run: &Living) -> Result<Calls> {
+    let record = &run.record;
+    containerd::reach(&record.address).await?;
+    Ok(Calls {
+        client: Client::new(&record.address, &record.namespace)?,
+        id: run.id.clone(),
+        name: ContainerId::random()?,
+    })
+}
+
+async fn process(run: &Living, calls: &Calls, wish: &Wish) -> Result<Process> {
+    let of_run = calls.process_of_run().await?;
+    let accounts = match wish.user {
+        Some(_) => accounts(run, calls.first_pid().await?).await?,
+        None => Accounts::default(),
+    };
+    process::process(&of_run, wish, &accounts)
+}
+
+/// What the container's own passwd and group say now. Its root directory is that of its first process.
+async fn accounts(run: &Living, pid: u32) -> Result<Accounts> {
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    let accounts = on_a_thread("accounts", move || rootfs_files::read_accounts(&root)).await?;
+    // Looked at afterwards: until then the pid has not been another process's.
+    match is_in(run, i32::try_from(pid).unwrap_or_default())? {
+        true => Ok(accounts),
+        false => Err(Failure::usage(format!("run {} is ending", run.id))),
+    }
+}
+
+fn is_in(run: &Living, pid: i32) -> Result<bool> {
+    match run.group()? {
+        Some(group) => Ok(group.pids()?.contains(&pid)),
+        None => Ok(false),
+    }
+}
+
+fn not_started(why: containerd::Error, wish: &Wish) -> Failure {
+    explain_command(why, wish.args.first().map_or("", String::as_str))
+}
+
+/// A process with us at its streams.
+struct Session<'a> {
+    run: &'a Living,
+    calls: &'a Calls,
+    guard: &'a Caller,
+    streams: Streams,
+    signals: &'a mut Signals,
+}
+
+impl Session<'_> {
+    /// From the start to the end: the exit code.
+    async fn live(self, process: &Process, wish: &Wish) -> Result<u8> {
+        let Streams {
+            interactive,
+            terminal,
+        } = self.streams;
+        let calls = self.calls;
+        let dir = guard::directory(&self.run.dir, &calls.name);
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&dir)
+            .or_fail(Kind::Host, || format!("cannot make {}", dir.display()))?;
+        let fifos = Fifos::prepare(self.streams, &dir)?;
+        calls.create(process, &fifos.task).await?;
+        let screen = match terminal {
+            true => Some(Terminal::of_process(
+                &calls.client,
+                &calls.id,
+                calls.name.as_str(),
+                interactive,
+            )?),
+            false => None,
+        };
+        let pid = match calls.start().await {
+            Ok(pid) => pid,
+            Err(why) => return Err(not_started(why, wish)),
+        };
+        let handle = self.hold(pid)?;
+        screen.iter().for_each(Terminal::resize);
+        if interactive {
+            // The shim has opened it by now; where it has closed it again, nobody reads any more.
+            let stdin = fifos.feed().ok().flatten();
+            let calls = calls.clone();
+            tokio::spawn(async move {
+                if let Some(stdin) = stdin {
+                    // An error means that the thread is gone: also an end.
+                    let _ = stdin.await;
+                }
+                calls.close_stdin().await;
+            });
+        }
+        let mut output = output_of(fifos);
+        let signals = self.signals;
+        let code = until_end(calls, handle.as_ref(), signals, &screen, &output).await?;
+        finish(&mut output, signals).await;
+        Ok(code)
+    }
+
+    /// A handle on it, which its guard gets too; none where it has ended already.
+    fn hold(&self, pid: u32) -> Result<Option<AsyncFd<OwnedFd>>> {
+        let what = || "cannot watch the process";
+        let pid = i32::try_from(pid).or_fail(Kind::Host, what)?;
+        let Ok(handle) = pidfd::open(pid) else {
+            return Ok(None);
+        };
+        // The pid of one that has ended may be another process's by now.
+        if !is_in(self.run, pid)? {
+            return Ok(None);
+        }
+        // An owner that is gone has killed it.
+        let _ = self.guard.tell(&Guarded::Runs(pid), &[handle.as_fd()]);
+        watch::watch(handle).map(Some).or_fail(Kind::Host, what)
+    }
+}
+
+/// What is copied, without what only keeps FIFOs open.
+fn output_of(fifos: Fifos) -> Output {
+    fifos.output
+}
+
+/// Hands signals on until it has ended.
+async fn until_end(
+    calls: &Calls,
+    handle: Option<&AsyncFd<OwnedFd>>,
+    signals: &mut Signals,
+    screen: &Option<Terminal>,
+    output: &Output,
+) -> Result<u8> {
+    let send = |number| {
+        // One that is gone needs no signal.
+        handle.map(|handle| drop(pidfd::signal(handle.get_ref(), number)))
+    };
+    let (mut interrupts, mut unread) = (0, false);
+    let mut ended = std::pin::pin!(calls.end());
+    let status = loop {
+        tokio::select! {
+            biased;
+            ended = &mut ended => break ended,
+            number = signals.next() => match number {
+                libc::SIGWINCH => screen.iter().for_each(Terminal::resize),
+                libc::SIGINT if interrupts + 1 >= IMPATIENT => drop(send(libc::SIGKILL)),
+                other => {
+                    interrupts += u32::from(other == libc::SIGINT);
+                    send(other);
+                }
+            },
+            () = output.reader_gone.notified(), if !unread => {
+                // It gets no EPIPE: this is what SIGPIPE would have done, or a terminal that is closed.
+                unread = screen.is_none();
+                send(if unread { libc::SIGKILL } else { libc::SIGHUP });
+            }
+            () = gone(handle) => break match timeout(WORD, &mut ended).await {
+                Ok(ended) => ended,
+                Err(_) => Err(containerd::Error::late(
+                    ("learn how a process ended in task", calls.id.as_str()),
+                    WORD,
+                )),
+            },
+        }
+    };
+    let status = status.map_err(|why| {
+        Failure::new(Kind::Containerd, "how the command ended is not known").because(why)
+    })?;
+    const KILLED: u32 = 128 + libc::SIGKILL.unsigned_abs();
+    Ok(match status {
+        KILLED if unread => u8::try_from(128 + libc::SIGPIPE).unwrap_or(u8::MAX),
+        status => u8::try_from(status).unwrap_or(u8::MAX),
+    })
+}
+
+async fn gone(handle: Option<&AsyncFd<OwnedFd>>) {
+    match handle {
+        Some(handle) => drop(handle.readable().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Everything that it wrote is copied. What it has left behind may hold its output open for ever: then it is
+/// enough that all is read, which it is when our own readers read and nothing has come for a moment.
+async fn finish(output: &mut Output, signals: &mut Signals) {
+    for copy in &mut output.copies {
+        loop {
+            tokio::select! {
+                biased;
+                () = copy.finish() => break,
+                _ = signals.end_asked() => return,
+                () = sleep(LOOK) => if is_read() { return },
+            }
+        }
+    }
+}
+
+/// Whether our stdout and stderr take more.
+fn is_read() -> bool {
+    let (out, err) = (std::io::stdout(), std::io::stderr());
+    let ready = |stream: &dyn AsFd| {
+        let mut watched = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut watched, PollTimeout::ZERO) != Ok(0)
+    };
+    ready(&out) && ready(&err)
+}
