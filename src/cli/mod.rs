@@ -8,16 +8,19 @@ mod config;
 mod dag_files;
 mod docker_flags;
 mod doctor;
+mod events;
 mod exec;
 mod globals;
 mod image;
 mod interrupt;
 mod kill;
+mod lines;
 pub mod out;
 mod parse;
 mod run;
 mod runs;
 mod settings;
+mod stats;
 mod stop;
 mod usage;
 
@@ -73,6 +76,8 @@ pub fn command() -> Command {
         .subcommand(exec::command())
         .subcommand(stop::command())
         .subcommand(kill::command())
+        .subcommand(stats::command())
+        .subcommand(events::command())
         .subcommand(image::command())
         .subcommand(parse::command())
         .subcommand(config::command())
@@ -174,6 +179,8 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
             .await
             .map(|()| ExitCode::SUCCESS),
         Some(("exec", matches)) => exec::run(matches, &globals).await,
+        Some(("events", matches)) => events::run(matches, &globals).await,
+        Some(("stats", matches)) => stats::run(matches, &globals).await,
         Some(("stop", matches)) => stop::run(matches, &globals).await,
         Some(("kill", matches)) => kill::run(matches, &globals).await,
         Some(("image", matches)) => image::run(matches, &globals).await,

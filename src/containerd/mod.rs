@@ -7,6 +7,7 @@
 
 mod content;
 mod error;
+mod events;
 
 use std::future::Future;
 use std::os::unix::net::UnixStream;
@@ -75,6 +76,8 @@ services! {
     content: api::content_client::ContentClient<Channel>;
     /// Applying layers to snapshots.
     diff: api::diff_client::DiffClient<Channel>;
+    /// The stream of events.
+    events: api::events_client::EventsClient<Channel>;
     /// Image records: names of root blobs.
     images: api::images_client::ImagesClient<Channel>;
     /// Which plugins containerd has.

@@ -4,8 +4,10 @@
 //! In: the state directory and a run. Out: what came of it. The owner alone decides about its run; nothing here
 //! removes what is a run's, but through [`crate::reap`] once the owner is dead.
 
+pub mod events;
 pub mod exec;
 pub mod signal;
+pub mod stats;
 pub mod stop;
 
 use std::path::PathBuf;

@@ -29,15 +29,14 @@ fn is_below(pid: i32, subpath: &str) -> bool {
     alive && cgroups.lines().any(|line| line.contains(&path))
 }
 
-/// The process that was started with this argument.
-#[track_caller]
-pub fn with_argument(argument: &str) -> i32 {
+/// The containerd that was started with this argument.
+pub fn find_with_argument(argument: &str) -> Option<i32> {
     let has = |pid: &i32| {
         let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         // The script that starts it may name it too, as a part of something longer.
         arguments.split('\0').any(|one| one == argument) && name(*pid) == "containerd"
     };
-    pids().find(has).expect("there is such a process")
+    pids().find(has)
 }
 
 /// The arguments of every process of this host.
