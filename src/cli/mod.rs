@@ -4,6 +4,7 @@
 
 mod airflow;
 mod bundle;
+mod completion;
 mod config;
 mod dag_files;
 mod docker_flags;
@@ -82,6 +83,8 @@ pub fn command() -> Command {
         .subcommand(parse::command())
         .subcommand(config::command())
         .subcommand(doctor::command())
+        .subcommand(completion::command())
+        .subcommand(completion::hidden_command())
 }
 
 /// A command that came to nothing.
@@ -164,6 +167,12 @@ fn parse(args: Vec<OsString>) -> Result<ArgMatches, Result<ExitCode, Failed>> {
 }
 
 async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
+    // Neither needs anything of this host.
+    match matches.subcommand() {
+        Some(("completion", matches)) => return completion::run(matches),
+        Some((completion::COMPLETE, matches)) => return completion::complete(matches).await,
+        _ => {}
+    }
     let globals = Globals::of(matches)?;
     if let Some(("doctor", matches)) = matches.subcommand() {
         return doctor::run(matches, &globals).await;

@@ -106,7 +106,7 @@ impl Living {
                     .hint(format!("kill -TERM {} stops it", self.record.owner)));
             }
         };
-        match caller.ask(request, &[]).await.or_fail(Kind::Host, cannot)? {
+        match caller.ask(request).await.or_fail(Kind::Host, cannot)? {
             Answer::Reply(Reply::Refused { why, hint }) => {
                 let failure = Failure::usage(format!("run {}: {why}", self.id));
                 Err(hint.into_iter().fold(failure, Failure::hint))

@@ -38,7 +38,6 @@ impl Supervisor<'_> {
                 order.connection.done();
             }
             Request::Guard(process) => self.beside.guard(process, order.connection),
-            Request::Attach => order.connection.refuse("not yet"),
         }
     }
 
@@ -79,7 +78,7 @@ pub async fn end_ordered(orders: &mut Orders) -> i32 {
                 order.connection.done();
                 return number;
             }
-            Request::Signal(_) | Request::Guard(_) | Request::Attach => {
+            Request::Signal(_) | Request::Guard(_) => {
                 let why = "its payload does not run yet";
                 order.connection.refuse_with(why, "try again in a moment");
             }

@@ -8,6 +8,7 @@ mod airflow_name;
 mod bad_values;
 mod bundle;
 mod capabilities;
+mod completion;
 mod config_verbs;
 mod confined;
 mod connection;
