@@ -49,6 +49,8 @@ Examples:
   airtight run -m 512m --timeout 1h -v /data:/data:ro IMAGE python3 /data/task.py
   airtight run --dag-file dags/etl.py python3 /dags/etl.py
                                              image from dags/etl.py.metadata.yaml
+  airtight exec -it RUN sh                   beside the payload of a living run
+  airtight stop RUN                          and kill, stats, events
   airtight parse dags                        what Airflow will say of these DAG files
 
 Exit codes of run:
@@ -59,6 +61,7 @@ Exit codes of run:
   127      the command was not found
   128+n    killed by signal n; 137 also for memory: --verdict says which
 
+Exit codes of exec: those of run, for its command.
 Exit codes of parse: 0, 1 import errors, 125 airtight failed.
 Exit codes of the other verbs: 0, or 1 failed (125 for bundle), 125 the command line is wrong, 128+n ended by signal n.";
 
