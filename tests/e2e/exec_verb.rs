@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
+use super::support::containerd::Containerd;
 use super::support::terminal::Session;
 use super::support::{Host, Output, Run, processes, runs};
 
@@ -141,8 +142,8 @@ fn a_terminal_is_raw_has_our_size_and_is_as_before_afterwards() {
     session.keys("stty size; echo $TERM; tty\r");
     session.sees("33 111\r\nxterm\r\n/dev/pts/");
     session.sees("prompt> ");
-    session.keys("sleep 1000\r");
-    session.sees("sleep 1000\r\n");
+    session.keys("sh -c 'echo now; exec sleep 1000'\r");
+    session.sees("\nnow\r\n");
     session.keys("\u{3}");
     session.sees("prompt> ");
     session.keys("exit 6\r");
@@ -179,6 +180,29 @@ fn signals_to_airtight_are_for_the_command() {
     assert_eq!(exec.line(), "usr1");
     exec.signal(Signal::SIGTERM);
     assert_eq!(exec.end().code, 4);
+    stop(&host, run);
+}
+
+#[test]
+fn an_interrupt_ends_it_before_the_command_runs_and_nothing_runs_later() {
+    let containerd = Containerd::start();
+    let host = Host::at(containerd.address(), &["busybox"]);
+    let run = start(&host, &[]);
+    containerd.signal(Signal::SIGSTOP);
+    let command = host.command(&["exec", "web", "sleep", "4321"]);
+    let exec = Run::start(&mut runs::hearing(&command));
+    processes::until("it hears signals", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", exec.pid()));
+        let caught = status.unwrap_or_default();
+        let mask = caught.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.unwrap_or_default() >> (Signal::SIGINT as u32 - 1) & 1 == 1
+    });
+    exec.signal(Signal::SIGINT);
+    let output = exec.end();
+    containerd.signal(Signal::SIGCONT);
+    assert_eq!((output.code, output.stdout.as_str()), (130, ""));
+    assert_eq!(inside(&host, "4321"), 0);
     stop(&host, run);
 }
 

@@ -7,6 +7,7 @@
 mod calls;
 mod process;
 
+use std::cell::Cell;
 use std::fs::DirBuilder;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
@@ -33,7 +34,7 @@ use crate::run::fifo::Fifos;
 use crate::run::guard;
 use crate::run::launch::TaskStdio;
 use crate::run::runc::explain_command;
-use crate::run::signals::Signals;
+use crate::run::signals::{ENDS, Signals};
 use crate::run::stdio::Output;
 use crate::run::terminal::{self, Terminal};
 use crate::run::thread::on_a_thread;
@@ -65,20 +66,34 @@ pub async fn attached(run: &Living, wish: &Wish, streams: Streams) -> Result<End
         return Err(terminal::none());
     }
     let mut signals = Signals::listen()?;
-    let calls = reach(run).await?;
-    let process = process(run, &calls, wish).await?;
-    let guard = run.ask(&Request::Guard(calls.name.clone())).await?;
-    let session = Session {
-        run,
-        calls: &calls,
-        guard: &guard,
-        streams,
-        signals: &mut signals,
+    let (starts, mut waiting) = (Cell::new(false), Vec::new());
+    let begun = {
+        let mut beginning = std::pin::pin!(begin(run, wish, streams, &starts));
+        loop {
+            tokio::select! {
+                biased;
+                begun = &mut beginning => break begun?,
+                number = signals.next() => {
+                    // One that is being started gets it, unless somebody asks for an end again. What was
+                    // begun, the guard ends.
+                    let again = waiting.iter().any(|before| ENDS.contains(before));
+                    if ENDS.contains(&number) && (again || !starts.get()) {
+                        let what = "the command was interrupted before it ran";
+                        return Err(Failure::new(Kind::Interrupted(number), what));
+                    }
+                    waiting.push(number);
+                }
+            }
+        }
     };
-    let ended = session.live(&process, wish).await;
-    // An owner that is gone has ended it itself. What is to be undone, it undoes: that may take a moment.
-    let _ = guard.tell(&Guarded::Over, &[]);
-    ended.map(End::Code)
+    waiting.into_iter().for_each(|number| begun.send(number));
+    // Without an end that is known, the guard ends it as well.
+    let code = begun.until_end(&mut signals).await?;
+    let mut output = begun.output;
+    finish(&mut output, &mut signals).await;
+    // What is to be undone, the owner undoes: that may take a moment. One that is gone has ended all.
+    let _ = begun.guard.tell(&Guarded::Over, &[]);
+    Ok(End::Code(code))
 }
 
 /// Starts `wish` beside the payload and leaves it there; it has no input, and its output goes nowhere.
@@ -139,79 +154,81 @@ fn not_started(why: containerd::Error, wish: &Wish) -> Failure {
     explain_command(why, wish.args.first().map_or("", String::as_str))
 }
 
-/// A process with us at its streams.
-struct Session<'a> {
-    run: &'a Living,
-    calls: &'a Calls,
-    guard: &'a Caller,
-    streams: Streams,
-    signals: &'a mut Signals,
+/// A process that runs, with us at its streams.
+struct Begun {
+    calls: Calls,
+    guard: Caller,
+    handle: Option<AsyncFd<OwnedFd>>,
+    screen: Option<Terminal>,
+    output: Output,
 }
 
-impl Session<'_> {
-    /// From the start to the end: the exit code.
-    async fn live(self, process: &Process, wish: &Wish) -> Result<u8> {
-        let Streams {
+/// Starts it, guarded from before it exists; `starts` says when containerd is told to.
+async fn begin(run: &Living, wish: &Wish, streams: Streams, starts: &Cell<bool>) -> Result<Begun> {
+    let Streams {
+        interactive,
+        terminal,
+    } = streams;
+    let calls = reach(run).await?;
+    let process = process(run, &calls, wish).await?;
+    let guard = run.ask(&Request::Guard(calls.name.clone())).await?;
+    let dir = guard::directory(&run.dir, &calls.name);
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&dir)
+        .or_fail(Kind::Host, || format!("cannot make {}", dir.display()))?;
+    let fifos = Fifos::prepare(streams, &dir)?;
+    calls.create(&process, &fifos.task).await?;
+    let name = calls.name.as_str();
+    let screen = match terminal {
+        true => Some(Terminal::of_process(
+            &calls.client,
+            &calls.id,
+            name,
             interactive,
-            terminal,
-        } = self.streams;
-        let calls = self.calls;
-        let dir = guard::directory(&self.run.dir, &calls.name);
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&dir)
-            .or_fail(Kind::Host, || format!("cannot make {}", dir.display()))?;
-        let fifos = Fifos::prepare(self.streams, &dir)?;
-        calls.create(process, &fifos.task).await?;
-        let screen = match terminal {
-            true => Some(Terminal::of_process(
-                &calls.client,
-                &calls.id,
-                calls.name.as_str(),
-                interactive,
-            )?),
-            false => None,
-        };
-        let pid = match calls.start().await {
-            Ok(pid) => pid,
-            Err(why) => return Err(not_started(why, wish)),
-        };
-        let handle = self.hold(pid)?;
-        screen.iter().for_each(Terminal::resize);
-        if interactive {
-            // The shim has opened it by now; where it has closed it again, nobody reads any more.
-            let stdin = fifos.feed().ok().flatten();
-            let calls = calls.clone();
-            tokio::spawn(async move {
-                if let Some(stdin) = stdin {
-                    // An error means that the thread is gone: also an end.
-                    let _ = stdin.await;
-                }
-                calls.close_stdin().await;
-            });
-        }
-        let mut output = output_of(fifos);
-        let signals = self.signals;
-        let code = until_end(calls, handle.as_ref(), signals, &screen, &output).await?;
-        finish(&mut output, signals).await;
-        Ok(code)
+        )?),
+        false => None,
+    };
+    starts.set(true);
+    let started = calls.start().await;
+    let pid = started.map_err(|why| not_started(why, wish))?;
+    let handle = hold(run, &guard, pid)?;
+    screen.iter().for_each(Terminal::resize);
+    if interactive {
+        // The shim has opened it by now; where it has closed it again, nobody reads any more.
+        let stdin = fifos.feed().ok().flatten();
+        let calls = calls.clone();
+        tokio::spawn(async move {
+            if let Some(stdin) = stdin {
+                // An error means that the thread is gone: also an end.
+                let _ = stdin.await;
+            }
+            calls.close_stdin().await;
+        });
     }
+    Ok(Begun {
+        calls,
+        guard,
+        handle,
+        screen,
+        output: output_of(fifos),
+    })
+}
 
-    /// A handle on it, which its guard gets too; none where it has ended already.
-    fn hold(&self, pid: u32) -> Result<Option<AsyncFd<OwnedFd>>> {
-        let what = || "cannot watch the process";
-        let pid = i32::try_from(pid).or_fail(Kind::Host, what)?;
-        let Ok(handle) = pidfd::open(pid) else {
-            return Ok(None);
-        };
-        // The pid of one that has ended may be another process's by now.
-        if !is_in(self.run, pid)? {
-            return Ok(None);
-        }
-        // An owner that is gone has killed it.
-        let _ = self.guard.tell(&Guarded::Runs(pid), &[handle.as_fd()]);
-        watch::watch(handle).map(Some).or_fail(Kind::Host, what)
+/// A handle on the process, which its guard gets too; none where it has ended already.
+fn hold(run: &Living, guard: &Caller, pid: u32) -> Result<Option<AsyncFd<OwnedFd>>> {
+    let what = || "cannot watch the process";
+    let pid = i32::try_from(pid).or_fail(Kind::Host, what)?;
+    let Ok(handle) = pidfd::open(pid) else {
+        return Ok(None);
+    };
+    // The pid of one that has ended may be another process's by now.
+    if !is_in(run, pid)? {
+        return Ok(None);
     }
+    // An owner that is gone has killed it.
+    let _ = guard.tell(&Guarded::Runs(pid), &[handle.as_fd()]);
+    watch::watch(handle).map(Some).or_fail(Kind::Host, what)
 }
 
 /// What is copied, without what only keeps FIFOs open.
@@ -219,54 +236,61 @@ fn output_of(fifos: Fifos) -> Output {
     fifos.output
 }
 
-/// Hands signals on until it has ended.
-async fn until_end(
-    calls: &Calls,
-    handle: Option<&AsyncFd<OwnedFd>>,
-    signals: &mut Signals,
-    screen: &Option<Terminal>,
-    output: &Output,
-) -> Result<u8> {
-    let send = |number| {
-        // One that is gone needs no signal.
-        handle.map(|handle| drop(pidfd::signal(handle.get_ref(), number)))
-    };
-    let (mut interrupts, mut unread) = (0, false);
-    let mut ended = std::pin::pin!(calls.end());
-    let status = loop {
-        tokio::select! {
-            biased;
-            ended = &mut ended => break ended,
-            number = signals.next() => match number {
-                libc::SIGWINCH => screen.iter().for_each(Terminal::resize),
-                libc::SIGINT if interrupts + 1 >= IMPATIENT => drop(send(libc::SIGKILL)),
-                other => {
-                    interrupts += u32::from(other == libc::SIGINT);
-                    send(other);
-                }
-            },
-            () = output.reader_gone.notified(), if !unread => {
-                // It gets no EPIPE: this is what SIGPIPE would have done, or a terminal that is closed.
-                unread = screen.is_none();
-                send(if unread { libc::SIGKILL } else { libc::SIGHUP });
-            }
-            () = gone(handle) => break match timeout(WORD, &mut ended).await {
-                Ok(ended) => ended,
-                Err(_) => Err(containerd::Error::late(
-                    ("learn how a process ended in task", calls.id.as_str()),
-                    WORD,
-                )),
-            },
+impl Begun {
+    /// Sends it a signal; one that is gone needs none.
+    fn send(&self, number: i32) {
+        match (number, &self.handle) {
+            (libc::SIGWINCH, _) => self.screen.iter().for_each(Terminal::resize),
+            (_, Some(handle)) => drop(pidfd::signal(handle.get_ref(), number)),
+            (_, None) => {}
         }
-    };
-    let status = status.map_err(|why| {
-        Failure::new(Kind::Containerd, "how the command ended is not known").because(why)
-    })?;
-    const KILLED: u32 = 128 + libc::SIGKILL.unsigned_abs();
-    Ok(match status {
-        KILLED if unread => u8::try_from(128 + libc::SIGPIPE).unwrap_or(u8::MAX),
-        status => u8::try_from(status).unwrap_or(u8::MAX),
-    })
+    }
+
+    /// Hands signals on until it has ended.
+    async fn until_end(&self, signals: &mut Signals) -> Result<u8> {
+        let Self {
+            calls,
+            screen,
+            output,
+            ..
+        } = self;
+        let handle = self.handle.as_ref();
+        let (mut interrupts, mut unread) = (0, false);
+        let mut ended = std::pin::pin!(calls.end());
+        let status = loop {
+            tokio::select! {
+                biased;
+                ended = &mut ended => break ended,
+                number = signals.next() => match number {
+                    libc::SIGINT if interrupts + 1 >= IMPATIENT => self.send(libc::SIGKILL),
+                    other => {
+                        interrupts += u32::from(other == libc::SIGINT);
+                        self.send(other);
+                    }
+                },
+                () = output.reader_gone.notified(), if !unread => {
+                    // It gets no EPIPE: this is what SIGPIPE would have done, or a terminal that is closed.
+                    unread = screen.is_none();
+                    self.send(if unread { libc::SIGKILL } else { libc::SIGHUP });
+                }
+                () = gone(handle) => break match timeout(WORD, &mut ended).await {
+                    Ok(ended) => ended,
+                    Err(_) => Err(containerd::Error::late(
+                        ("learn how a process ended in task", calls.id.as_str()),
+                        WORD,
+                    )),
+                },
+            }
+        };
+        let status = status.map_err(|why| {
+            Failure::new(Kind::Containerd, "how the command ended is not known").because(why)
+        })?;
+        const KILLED: u32 = 128 + libc::SIGKILL.unsigned_abs();
+        Ok(match status {
+            KILLED if unread => u8::try_from(128 + libc::SIGPIPE).unwrap_or(u8::MAX),
+            status => u8::try_from(status).unwrap_or(u8::MAX),
+        })
+    }
 }
 
 async fn gone(handle: Option<&AsyncFd<OwnedFd>>) {
