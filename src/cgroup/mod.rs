@@ -19,6 +19,7 @@
 //!   kill(2) takes for our own process group.
 
 mod controls;
+mod current;
 #[cfg(test)]
 mod fixture;
 mod group;
@@ -32,6 +33,7 @@ mod tree;
 mod usage;
 mod wait;
 
+pub use current::Current;
 pub use group::Group;
 pub use hierarchies::{FileSystem, Hierarchies, Hierarchy, Layout, Version};
 pub use mark::all_below as marks_below;

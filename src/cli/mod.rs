@@ -4,15 +4,19 @@
 
 mod airflow;
 mod bundle;
+mod completion;
 mod config;
 mod dag_files;
 mod docker_flags;
 mod doctor;
+mod events;
+mod exec;
 mod globals;
 mod image;
 mod inspect;
 mod interrupt;
 mod kill;
+mod lines;
 mod logs;
 pub mod out;
 mod parse;
@@ -23,6 +27,7 @@ mod run;
 mod runs;
 mod settings;
 mod several;
+mod stats;
 mod stop;
 mod time;
 mod usage;
@@ -56,6 +61,8 @@ Examples:
   airtight run -m 512m --timeout 1h -v /data:/data:ro IMAGE python3 /data/task.py
   airtight run --dag-file dags/etl.py python3 /dags/etl.py
                                              image from dags/etl.py.metadata.yaml
+  airtight exec -it RUN sh                   beside the payload of a living run
+  airtight stop RUN                          and kill, stats, events
   airtight parse dags                        what Airflow will say of these DAG files
   airtight reap                              undoes what dead runs left, a reboot included
 
@@ -67,6 +74,7 @@ Exit codes of run:
   127      the command was not found
   128+n    killed by signal n; 137 also for memory: --verdict says which
 
+Exit codes of exec: those of run, for its command.
 Exit codes of parse: 0, 1 import errors, 125 airtight failed.
 Exit codes of reap: 0 the host is clean, 1 something remains.
 Exit codes of the other verbs: 0, or 1 failed (125 for bundle), 125 the command line is wrong, 128+n ended by signal n.";
@@ -90,13 +98,18 @@ pub fn command() -> Command {
         .subcommand(rm::command())
         .subcommand(log_writer())
         .subcommand(bundle::command())
+        .subcommand(exec::command())
         .subcommand(stop::command())
         .subcommand(kill::command())
+        .subcommand(stats::command())
+        .subcommand(events::command())
         .subcommand(image::command())
         .subcommand(parse::command())
         .subcommand(config::command())
         .subcommand(reap::command())
         .subcommand(doctor::command())
+        .subcommand(completion::command())
+        .subcommand(completion::hidden_command())
 }
 
 /// What containerd's shim starts beside a detached payload.
@@ -158,7 +171,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, F
     };
     let codes = match matches.subcommand() {
         Some(("run", matches)) if matches.get_flag(run::AS_PAYLOAD) => Codes::AsPayload,
-        Some(("run" | "bundle" | "parse", _)) => Codes::Run,
+        Some(("run" | "exec" | "bundle" | "parse", _)) => Codes::Run,
         _ => Codes::Plain,
     };
     let done = verb(&matches).await;
@@ -191,6 +204,12 @@ fn parse(args: Vec<OsString>) -> Result<ArgMatches, Result<ExitCode, Failed>> {
 }
 
 async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
+    // Neither needs anything of this host.
+    match matches.subcommand() {
+        Some(("completion", matches)) => return completion::run(matches),
+        Some((completion::COMPLETE, matches)) => return completion::complete(matches).await,
+        _ => {}
+    }
     let globals = Globals::of(matches)?;
     if let Some(("doctor", matches)) = matches.subcommand() {
         return doctor::run(matches, &globals).await;
@@ -227,6 +246,9 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
         Some(("bundle", matches)) => bundle::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),
+        Some(("exec", matches)) => exec::run(matches, &globals).await,
+        Some(("events", matches)) => events::run(matches, &globals).await,
+        Some(("stats", matches)) => stats::run(matches, &globals).await,
         Some(("stop", matches)) => stop::run(matches, &globals).await,
         Some(("kill", matches)) => kill::run(matches, &globals).await,
         Some(("image", matches)) => image::run(matches, &globals).await,

@@ -24,6 +24,11 @@ pub fn several() -> Arg {
         .help("A run's name or id, or the beginning of no other's")
 }
 
+/// The same, or none.
+pub fn any() -> Arg {
+    several().required(false)
+}
+
 /// What was typed.
 pub fn words(matches: &ArgMatches) -> impl Iterator<Item = &String> {
     matches.get_many::<String>(RUN).into_iter().flatten()

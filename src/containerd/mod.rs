@@ -8,6 +8,7 @@
 mod away;
 mod content;
 mod error;
+mod events;
 mod snapshots;
 
 use std::future::Future;
@@ -83,6 +84,8 @@ services! {
     content: api::content_client::ContentClient<Channel>;
     /// Applying layers to snapshots.
     diff: api::diff_client::DiffClient<Channel>;
+    /// The stream of events.
+    events: api::events_client::EventsClient<Channel>;
     /// Image records: names of root blobs.
     images: api::images_client::ImagesClient<Channel>;
     /// Which plugins containerd has.

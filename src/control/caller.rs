@@ -82,22 +82,18 @@ impl Caller {
     }
 
     /// Asks and waits for the answer.
-    pub async fn ask(
-        &self,
-        request: &Request,
-        descriptors: &[BorrowedFd<'_>],
-    ) -> io::Result<Answer> {
-        self.exchange(&message::write(request), descriptors).await
+    pub async fn ask(&self, request: &Request) -> io::Result<Answer> {
+        self.exchange(&message::write(request)).await
     }
 
     #[cfg(test)]
     pub(super) async fn say(&self, bytes: &[u8]) -> io::Result<Answer> {
-        self.exchange(bytes, &[]).await
+        self.exchange(bytes).await
     }
 
-    async fn exchange(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<Answer> {
+    async fn exchange(&self, bytes: &[u8]) -> io::Result<Answer> {
         // An owner that is gone already has said all it had to say.
-        match packet::send_now(self.0.as_fd(), bytes, descriptors) {
+        match packet::send_now(self.0.as_fd(), bytes, &[]) {
             Err(why) if why.kind() == io::ErrorKind::BrokenPipe => {}
             sent => sent?,
         }

@@ -46,8 +46,6 @@ pub struct Orders(UnboundedReceiver<Order>);
 pub struct Order {
     /// What.
     pub request: Request,
-    /// What came with it.
-    pub descriptors: Vec<OwnedFd>,
     /// Where to answer.
     pub connection: Connection,
 }
@@ -189,7 +187,6 @@ async fn hear(connection: Connection, orders: UnboundedSender<Order>) {
     };
     let order = Order {
         request,
-        descriptors: packet.descriptors,
         connection,
     };
     if let Err(late) = orders.send(order) {
@@ -204,7 +201,7 @@ impl Order {
             Request::Stop { .. } => {
                 self.connection.ends_within(Duration::ZERO);
             }
-            Request::Signal(_) | Request::Guard(_) | Request::Attach => {
+            Request::Signal(_) | Request::Guard(_) => {
                 self.connection.refuse("its payload has ended");
             }
         }
@@ -218,7 +215,7 @@ mod tests {
 
     async fn ask(dir: &Path, request: &Request) -> Answer {
         let caller = Caller::connect(dir).unwrap();
-        caller.ask(request, &[]).await.unwrap()
+        caller.ask(request).await.unwrap()
     }
 
     #[tokio::test]

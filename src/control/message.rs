@@ -28,8 +28,6 @@ pub enum Request {
     Signal(i32),
     /// To end a process that is about to run beside the payload, should this connection break.
     Guard(ContainerId),
-    /// To copy to the packet's descriptors, stdout and stderr, what the payload writes from now on.
-    Attach,
 }
 
 /// What comes on the connection of a guard.
@@ -122,7 +120,6 @@ mod tests {
             },
             Request::Signal(9),
             Request::Guard("a".parse().unwrap()),
-            Request::Attach,
         ] {
             assert_eq!(read(&write(&request)), Ok(request));
         }

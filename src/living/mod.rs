@@ -4,7 +4,10 @@
 //! In: the state directory and a run. Out: what came of it. The owner alone decides about its run; nothing here
 //! removes what is a run's, but through [`crate::reap`] once the owner is dead.
 
+pub mod events;
+pub mod exec;
 pub mod signal;
+pub mod stats;
 pub mod stop;
 
 use std::path::PathBuf;
@@ -103,7 +106,7 @@ impl Living {
                     .hint(format!("kill -TERM {} stops it", self.record.owner.pid)));
             }
         };
-        match caller.ask(request, &[]).await.or_fail(Kind::Host, cannot)? {
+        match caller.ask(request).await.or_fail(Kind::Host, cannot)? {
             Answer::Reply(Reply::Refused { why, hint }) => {
                 let failure = Failure::usage(format!("run {}: {why}", self.id));
                 Err(hint.into_iter().fold(failure, Failure::hint))

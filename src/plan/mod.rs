@@ -43,7 +43,7 @@ pub use etc::EtcFiles;
 pub use identity::{KeyPlan, id};
 pub use limits::Resources;
 pub use mounts::{MountKind, PlannedMount, RunFile};
-pub use process::Process;
+pub use process::{Process, Streams};
 
 /// Everything that will be done for one run.
 #[derive(Debug, Clone, Serialize)]

@@ -56,7 +56,24 @@ pub struct Process {
     pub app_armor_profile: Option<String>,
 }
 
+/// What a process gets of ours.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams {
+    /// Our stdin.
+    pub interactive: bool,
+    /// A terminal, which has one output.
+    pub terminal: bool,
+}
+
 impl Process {
+    /// What it gets of ours.
+    pub fn streams(&self) -> Streams {
+        Streams {
+            interactive: self.interactive,
+            terminal: self.terminal,
+        }
+    }
+
     /// Hides what is secret.
     pub(super) fn mask(&mut self) {
         for variable in &mut self.environment {

@@ -126,6 +126,9 @@ impl Scope<'_> {
             None => Kept::Leave,
             Some(_) => Kept::Undo,
         };
+        // Their labels name the first owner for ever, though another has picked the run up.
+        let is_ours = |record: &Record| kept == Kept::Undo || !record.is_kept();
+        let found: Vec<_> = found.into_iter().filter(is_ours).collect();
         let mut reaper = Reaper::new(self.state, mode, kept);
         for id in ids.iter().filter(|id| is_chosen(id)) {
             let Turn::Broken(dir, why) = reaper.recorded(id).await else {

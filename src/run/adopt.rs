@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::end::{End, PayloadEnd};
 use super::first::FirstProcess;
+use super::guard::Beside;
 use super::note::Note;
 use super::papers::Papers;
 use super::record::Record;
@@ -160,13 +161,20 @@ impl Orphan {
             return Ok(ended(PayloadEnd::TaskStatus(task.exit_status)));
         }
         let waiting = super::wait_for_task(&self.client, &self.record.id);
+        let group = self.record.present_group()?;
         let supervisor = Supervisor {
             record: &self.record,
             stop: job.plan.stop,
             time_limit: self.time_limit(job),
             signals,
             orders,
-            first: FirstProcess::hold(task.pid, self.record.present_group()?),
+            beside: Beside {
+                client: self.client.clone(),
+                id: self.record.id.clone(),
+                dir: self.dir.path().to_owned(),
+                group: group.clone(),
+            },
+            first: FirstProcess::hold(task.pid, group),
             leash: None,
             terminal: None,
             interactive: false,

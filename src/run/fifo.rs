@@ -18,9 +18,9 @@ use tokio::sync::oneshot;
 use super::stdio::{Output, copy};
 use super::task::TaskStdio;
 use crate::failure::{Context, Kind, Result};
-use crate::plan::Process;
+use crate::plan::Streams;
 
-/// The FIFOs of one run.
+/// The FIFOs of one process.
 #[derive(Debug)]
 pub struct Fifos {
     stdin: Option<PathBuf>,
@@ -33,8 +33,8 @@ pub struct Fifos {
 }
 
 impl Fifos {
-    /// Makes them in `dir` and starts copying output. A terminal has one output.
-    pub fn prepare(process: &Process, dir: &Path) -> Result<Self> {
+    /// Makes them in `dir` and starts copying output.
+    pub fn prepare(process: Streams, dir: &Path) -> Result<Self> {
         let cannot = || format!("cannot make the payload's FIFOs in {}", dir.display());
         let make = |name: &str| -> io::Result<PathBuf> {
             let path = dir.join(name);

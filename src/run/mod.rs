@@ -11,10 +11,11 @@ mod earlier;
 mod early;
 mod end;
 pub mod fenced;
-mod fifo;
+pub mod fifo;
 mod first;
+pub mod guard;
 mod hand_over;
-mod launch;
+pub mod launch;
 mod names;
 mod note;
 mod orders;
@@ -25,17 +26,17 @@ mod readable;
 pub mod record;
 mod release;
 mod rootfs;
-mod runc;
+pub mod runc;
 pub mod seen;
 mod shim;
-mod signals;
+pub mod signals;
 pub mod state;
-mod stdio;
+pub mod stdio;
 pub mod step;
 mod supervise;
-mod task;
-mod terminal;
-mod thread;
+pub mod task;
+pub mod terminal;
+pub mod thread;
 pub mod verdict;
 pub mod volumes;
 mod wait;
@@ -51,6 +52,7 @@ use self::early::{Attempt, Early};
 use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
+use self::guard::Beside;
 use self::hand_over::hand_over;
 use self::launch::{Created, Launch};
 use self::note::Note;
@@ -237,7 +239,7 @@ async fn live(
     let fifos = if process.init || job.is_detached() {
         None
     } else {
-        Some(Fifos::prepare(process, dir.path())?)
+        Some(Fifos::prepare(process.streams(), dir.path())?)
     };
     let others = match job.holding {
         Holding::Detached => detached::task_stdio(process, papers)?,
@@ -266,7 +268,14 @@ async fn live(
         let _ = papers.say_started(pid);
         (job.on_start)();
     };
-    let first = FirstProcess::hold(pid, record.present_group()?);
+    let group = record.present_group()?;
+    let beside = Beside {
+        client: job.client.clone(),
+        id: job.plan.id.clone(),
+        dir: dir.path().to_owned(),
+        group: group.clone(),
+    };
+    let first = FirstProcess::hold(pid, group);
     let output;
     let mut terminal = None;
     // Open as long as the payload runs.
@@ -315,6 +324,7 @@ async fn live(
         signals: early.signals,
         orders: early.orders,
         first,
+        beside,
         leash,
         terminal,
         interactive: process.interactive && !job.is_detached(),
@@ -429,10 +439,7 @@ impl Job<'_> {
         }
         let wanted = process.terminal && process.interactive;
         if wanted && self.survey.descriptor(0) != Some(Descriptor::Terminal) {
-            return Err(
-                Failure::usage("-i with -t needs a terminal, and stdin is none")
-                    .hint("leave out -t when input comes from a pipe or file"),
-            );
+            return Err(terminal::none());
         }
         Ok(())
     }

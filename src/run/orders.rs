@@ -30,27 +30,29 @@ impl Supervisor<'_> {
                     timeout: timeout.unwrap_or(self.stop.timeout),
                     ..self.stop
                 };
-                self.stop_sooner(stop, now);
+                self.stop_sooner(stop, signal, now);
                 order.connection.ends_within(ladder(now.rung));
             }
             Request::Signal(number) => {
                 self.send(number, now);
                 order.connection.done();
             }
-            Request::Guard(_) | Request::Attach => {
-                order.connection.refuse("not yet");
-            }
+            Request::Guard(process) => self.beside.guard(process, order.connection),
         }
     }
 
-    /// Begins the ladder. One that has begun can only become shorter.
-    fn stop_sooner(&mut self, stop: StopPlan, now: &mut Progress) {
+    /// Begins the ladder. One that has begun can only become shorter; a signal that was asked for is sent
+    /// all the same.
+    fn stop_sooner(&mut self, stop: StopPlan, signal: Option<i32>, now: &mut Progress) {
         match now.rung {
             Rung::Calm => {
                 self.stop = stop;
                 self.ask(Asked::Stop, now);
             }
-            Rung::Asked(until) => now.rung = Rung::Asked(until.min(after(stop.timeout))),
+            Rung::Asked(until) => {
+                signal.into_iter().for_each(|number| self.send(number, now));
+                now.rung = Rung::Asked(until.min(after(stop.timeout)));
+            }
             Rung::Killed(_) | Rung::Waiting(_) => {}
         }
     }
@@ -80,7 +82,7 @@ pub async fn end_ordered(orders: &mut Orders) -> i32 {
                 order.connection.done();
                 return number;
             }
-            Request::Signal(_) | Request::Guard(_) | Request::Attach => {
+            Request::Signal(_) | Request::Guard(_) => {
                 let why = "its payload does not run yet";
                 order.connection.refuse_with(why, "try again in a moment");
             }

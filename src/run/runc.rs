@@ -27,18 +27,25 @@ impl Options {
     }
 }
 
-/// A failed creation, with the exit code that docker's users expect where the command itself is at
-/// fault. Only without our init does the runtime look for the command; it says what is wrong in words
-/// alone (runc, `libcontainer/standard_init_linux.go`; crun, `src/libcrun/container.c`).
+/// A failed creation. Only without our init does the runtime look for the command.
 pub fn explain(error: Error, plan: &Plan) -> Failure {
-    let command = plan.process.args.first().cloned().unwrap_or_default();
+    let command = plan.process.args.first().map_or("", String::as_str);
+    if plan.process.init {
+        error.into()
+    } else {
+        explain_command(error, command)
+    }
+}
+
+/// A failed start of `command`, with the exit code that docker's users expect where the command itself is
+/// at fault. The runtime says what is wrong in words alone (runc, `libcontainer/standard_init_linux.go`;
+/// crun, `src/libcrun/container.c`).
+pub fn explain_command(error: Error, command: &str) -> Failure {
     let message = error.message().to_owned();
     // Other files can be absent as well, such as the runtime itself.
     let of_command =
         message.contains(&format!("exec: {command:?}")) || message.contains("executable");
-    let says = |words: &[&str]| {
-        !plan.process.init && of_command && words.iter().any(|word| message.contains(word))
-    };
+    let says = |words: &[&str]| of_command && words.iter().any(|word| message.contains(word));
     let kind = if says(&["not found", "no such file or directory"]) {
         Kind::CommandNotFound
     } else if says(&["permission denied", "exec format error", "is a directory"]) {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::end::{Asked, End, PayloadEnd};
 use super::first::FirstProcess;
+use super::guard::Beside;
 use super::progress::{AFTER_END, AFTER_KILL, Payload, Progress, Rung, after};
 use super::record::Record;
 use super::shim::{self, Shim};
@@ -49,6 +50,8 @@ pub struct Supervisor<'a> {
     pub orders: &'a mut Orders,
     /// The container's first process: the init, or without it the payload.
     pub first: FirstProcess,
+    /// What other commands start beside it.
+    pub beside: Beside,
     /// With an init.
     pub leash: Option<Leash>,
     /// The payload's terminal, where the runtime made it.
