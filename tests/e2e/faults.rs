@@ -169,16 +169,27 @@ fn killed_at_random(
     let init = ["--init", "--init", "--no-init"][random.below(3)];
     let forever = "sleep 1000 & exec sleep 1000";
     let payload = ["true", "exec sleep 0.1", forever, forever][random.below(4)];
+    let payload = format!("echo; {payload}");
     let name = format!("random-{number}");
-    let args = ["--name", &name, "busybox:test", "sh", "-c", payload];
+    let args = ["--name", &name, "busybox:test", "sh", "-c", &payload];
     let args = [&["run", init], &FLAGS[..], &args].concat();
     let mut child = host
         .command(&args)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    thread::sleep(Duration::from_micros(random.below(900_000) as u64));
+    // At any moment of the launch, or of the payload's life.
+    let mut stdout = child.stdout.take().unwrap();
+    let within = match random.below(2) {
+        0 => 900_000,
+        _ => {
+            // Nothing comes of a run that has ended already.
+            let _ = stdout.read(&mut [0]);
+            100_000
+        }
+    };
+    thread::sleep(Duration::from_micros(random.below(within) as u64));
     let payloads = payloads(host, &name);
     child.kill().unwrap();
     child.wait().unwrap();
