@@ -102,9 +102,17 @@ fn a_run_killed_after_any_step_is_undone_though_its_state_directory_is_gone() {
 #[test]
 fn a_reap_killed_after_any_step_is_finished_by_the_next() {
     let host = Host::new();
-    for init in ["--init", "--no-init"] {
+    for (init, recorded) in [
+        ("--init", true),
+        ("--init", false),
+        ("--no-init", true),
+        ("--no-init", false),
+    ] {
         for step in OF_CLEANUP {
             killed_after(&host, Step::Start, init);
+            if !recorded {
+                host.forget_everything();
+            }
             let mut command = host.command(&["reap"]);
             let reap = Run::start(command.env(SWITCH, format!("{}:KILL", step.name())));
             assert_eq!(reap.end().code, 137, "{step:?} {init}");
