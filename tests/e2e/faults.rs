@@ -102,9 +102,17 @@ fn a_run_killed_after_any_step_is_undone_though_its_state_directory_is_gone() {
 #[test]
 fn a_reap_killed_after_any_step_is_finished_by_the_next() {
     let host = Host::new();
-    for init in ["--init", "--no-init"] {
+    for (init, recorded) in [
+        ("--init", true),
+        ("--init", false),
+        ("--no-init", true),
+        ("--no-init", false),
+    ] {
         for step in OF_CLEANUP {
             killed_after(&host, Step::Start, init);
+            if !recorded {
+                host.forget_everything();
+            }
             let mut command = host.command(&["reap"]);
             let reap = Run::start(command.env(SWITCH, format!("{}:KILL", step.name())));
             assert_eq!(reap.end().code, 137, "{step:?} {init}");
@@ -169,16 +177,27 @@ fn killed_at_random(
     let init = ["--init", "--init", "--no-init"][random.below(3)];
     let forever = "sleep 1000 & exec sleep 1000";
     let payload = ["true", "exec sleep 0.1", forever, forever][random.below(4)];
+    let payload = format!("echo; {payload}");
     let name = format!("random-{number}");
-    let args = ["--name", &name, "busybox:test", "sh", "-c", payload];
+    let args = ["--name", &name, "busybox:test", "sh", "-c", &payload];
     let args = [&["run", init], &FLAGS[..], &args].concat();
     let mut child = host
         .command(&args)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    thread::sleep(Duration::from_micros(random.below(900_000) as u64));
+    // At any moment of the launch, or of the payload's life.
+    let mut stdout = child.stdout.take().unwrap();
+    let within = match random.below(2) {
+        0 => 900_000,
+        _ => {
+            // Nothing comes of a run that has ended already.
+            let _ = stdout.read(&mut [0]);
+            100_000
+        }
+    };
+    thread::sleep(Duration::from_micros(random.below(within) as u64));
     let payloads = payloads(host, &name);
     child.kill().unwrap();
     child.wait().unwrap();
