@@ -38,6 +38,11 @@ test-rust: build images ## run every test of the program against a private conta
 	@scripts/install-deps docker-registry skopeo openssl
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
 
+# Half an hour: an emulated machine is slow. make test-vm ARGS='--only stop:: memory::' for fewer tests.
+.PHONY: test-vm
+test-vm: build images ## run the core of them on a machine whose cgroups are version 2 alone, with runc and with crun
+	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) scripts/test-core $(ARGS) -- cgroup2-runc cgroup2-crun
+
 .PHONY: test-airflow-core
 test-airflow-core: deps ## run the tests of parsing and tasks with Airflow 3
 	@scripts/install-deps mmdebstrap python3-venv
