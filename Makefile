@@ -48,6 +48,11 @@ test-containerds: build images ## run the core of the tests with containerd 1.7 
 test-faults: build images ## kill airtight after every step and FAULTS=500 times at random; tables of what was undone
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) AIRTIGHT_TEST_FAULTS=$(FAULTS) $(WITH_CONTAINERD) cargo test --locked --test e2e -- --nocapture faults:: $(ARGS)
 
+# Half an hour: an emulated machine is slow. make test-vm ARGS='--only stop:: memory::' for fewer tests.
+.PHONY: test-vm
+test-vm: build images ## run the core of them on a machine whose cgroups are version 2 alone, with runc and with crun
+	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) scripts/test-core $(ARGS) -- cgroup2-runc cgroup2-crun
+
 .PHONY: test-airflow-core
 test-airflow-core: deps ## run the tests of parsing and tasks with Airflow 3
 	@scripts/install-deps mmdebstrap python3-venv

@@ -42,16 +42,74 @@ pub fn explain(error: Error, plan: &Plan) -> Failure {
 /// crun, `src/libcrun/container.c`).
 pub fn explain_command(error: Error, command: &str) -> Failure {
     let message = error.message().to_owned();
+    match fault_of_command(command, &message) {
+        Some(kind) => Failure::new(kind, format!("cannot run {command:?}")).because(message),
+        None => error.into(),
+    }
+}
+
+/// What is wrong with the command, where it is. The runtimes say so in words alone (runc,
+/// `libcontainer/standard_init_linux.go`; crun, `src/libcrun/container.c`, with the C library's capitals).
+fn fault_of_command(command: &str, message: &str) -> Option<Kind> {
     // Other files can be absent as well, such as the runtime itself.
-    let of_command =
-        message.contains(&format!("exec: {command:?}")) || message.contains("executable");
-    let says = |words: &[&str]| of_command && words.iter().any(|word| message.contains(word));
-    let kind = if says(&["not found", "no such file or directory"]) {
-        Kind::CommandNotFound
-    } else if says(&["permission denied", "exec format error", "is a directory"]) {
-        Kind::CommandNotExecutable
-    } else {
-        return error.into();
-    };
-    Failure::new(kind, format!("cannot run {command:?}")).because(message)
+    if !message.contains(&format!("exec: {command:?}")) && !message.contains("executable") {
+        return None;
+    }
+    let message = message.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if says(&["not found", "no such file or directory"]) {
+        return Some(Kind::CommandNotFound);
+    }
+    let unusable = [
+        "permission denied",
+        "operation not permitted",
+        "exec format error",
+        "is a directory",
+    ];
+    says(&unusable).then_some(Kind::CommandNotExecutable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_s_words_say_what_is_wrong_with_the_command() {
+        let not_found = Some(Kind::CommandNotFound);
+        let unusable = Some(Kind::CommandNotExecutable);
+        for (command, message, kind) in [
+            (
+                "nosuch",
+                r#"exec: "nosuch": executable file not found in $PATH"#,
+                not_found,
+            ),
+            (
+                "/etc",
+                r#"exec: "/etc": permission denied: unknown"#,
+                unusable,
+            ),
+            (
+                "nosuch",
+                "executable file `nosuch` not found in $PATH: No such file or directory",
+                not_found,
+            ),
+            (
+                "/etc/passwd",
+                "open executable: Permission denied: unknown",
+                unusable,
+            ),
+            (
+                "/etc",
+                "open executable: Operation not permitted: unknown",
+                unusable,
+            ),
+            (
+                "true",
+                "fork/exec /nosuch/runc: no such file or directory",
+                None,
+            ),
+        ] {
+            assert_eq!(fault_of_command(command, message), kind, "{message}");
+        }
+    }
 }

@@ -37,7 +37,7 @@ fn everything_inside_dies_with_airtight() {
         &["-u", "1000", "--cap-drop", "ALL"],
     ] {
         let airtight = Run::ready(&mut host.command(&run(args)));
-        assert!(processes::below(&host.subpath()).len() >= 5);
+        host.until_inside(5);
         airtight.destroy();
         host.until_nobody_is_inside();
         reap(&host);
@@ -65,7 +65,7 @@ fn in_the_host_s_pid_namespace_everything_dies_with_airtight_too() {
     let host = Host::new();
     for args in [&["--pid", "host"][..], &["--pid", "host", "-u", "1000"]] {
         let airtight = Run::ready(&mut host.command(&run(args)));
-        assert!(processes::below(&host.subpath()).len() >= 5);
+        host.until_inside(5);
         airtight.destroy();
         host.until_nobody_is_inside();
         reap(&host);
@@ -77,7 +77,7 @@ fn without_an_init_the_next_command_kills_what_a_dead_airtight_left() {
     let host = Host::new();
     for args in [&["--no-init"][..], &["--no-init", "--pid", "host"]] {
         Run::ready(&mut host.command(&run(args))).destroy();
-        assert!(processes::below(&host.subpath()).len() >= 4);
+        host.until_inside(4);
         reap(&host);
         host.until_nobody_is_inside();
     }

@@ -116,7 +116,7 @@ fn everything_a_stopped_payload_has_started_is_gone_with_it() {
     for pid in ["private", "host"] {
         let script = waiting(&tricks.join("\n"));
         let run = start(&host, &["--pid", pid], &script);
-        assert!(processes::below(&host.subpath()).len() >= 5);
+        host.until_inside(5);
         run.signal(Signal::SIGTERM);
         assert_eq!(end(&host, run), stopped(143), "pid {pid}");
     }

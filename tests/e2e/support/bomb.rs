@@ -1,6 +1,6 @@
 //! A fork bomb that never dies out, inside a limit that keeps it from the rest of the machine.
 
-use super::{Host, processes};
+use super::Host;
 
 /// A shell ends when it cannot fork, and its end is its next beginning.
 const BOMB: &str = r#"BOMB=trap 'exec sh -c "$BOMB"' EXIT; while :; do sh -c "$BOMB" & done"#;
@@ -21,7 +21,5 @@ pub const ARGS: [&str; 8] = [
 #[track_caller]
 pub fn wait(host: &Host) {
     // Not 32: one that execs is not counted for a moment.
-    processes::until("the bomb is near its limit", || {
-        processes::below(&host.subpath()).len() > 24
-    });
+    host.until_inside(25);
 }

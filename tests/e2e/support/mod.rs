@@ -16,6 +16,7 @@ pub mod shell;
 pub mod terminal;
 pub mod this_host;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -79,13 +80,17 @@ impl Host {
             .env_remove("AIRFLOW_CONFIG")
             .env("AIRTIGHT_DATA_DIR", self.dir.path().join("data"))
             .stdin(Stdio::null());
-        match args.split_first() {
-            Some((verb @ (&"run" | &"bundle"), rest)) => command
-                .arg(verb)
-                .args(["--cgroup-subpath", &self.subpath()])
-                .args(rest),
-            _ => command.args(args),
+        let Some((verb @ (&"run" | &"bundle"), rest)) = args.split_first() else {
+            command.args(args);
+            return command;
         };
+        command
+            .arg(verb)
+            .args(["--cgroup-subpath", &self.subpath()]);
+        if let ("run", Some(binary)) = (*verb, runtime_binary()) {
+            command.arg("--runtime-binary").arg(binary);
+        }
+        command.args(rest);
         command
     }
 
@@ -187,6 +192,11 @@ pub fn images() -> PathBuf {
 /// The socket of the private containerd.
 pub fn address() -> PathBuf {
     wanted("AIRTIGHT_TEST_ADDRESS")
+}
+
+/// The OCI runtime of runs that name none, where it is not airtight's own choice.
+fn runtime_binary() -> Option<OsString> {
+    env::var_os("AIRTIGHT_TEST_RUNTIME_BINARY")
 }
 
 fn wanted(variable: &str) -> PathBuf {

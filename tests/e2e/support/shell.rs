@@ -40,6 +40,14 @@ impl Host {
         (output, verdict)
     }
 
+    /// Waits until at least `count` processes of runs are going on.
+    #[track_caller]
+    pub fn until_inside(&self, count: usize) {
+        processes::until(&format!("{count} processes are inside"), || {
+            processes::below(&self.subpath()).len() >= count
+        });
+    }
+
     /// Waits until no process of a run is left.
     #[track_caller]
     pub fn until_nobody_is_inside(&self) {

@@ -26,6 +26,18 @@ pub fn limits(text: &str) -> Vec<(String, String, String)> {
         .collect()
 }
 
+/// What this kernel shows among the options of every tmpfs, though nobody gave it: the width of inode
+/// numbers (kernel, mm/shmem.c, shmem_show_options).
+pub fn option_of_every_tmpfs() -> &'static str {
+    let mounts = read("/proc/self/mounts");
+    let mut tmpfs = mounts.lines().filter(|line| line.contains(" tmpfs "));
+    if tmpfs.any(|line| line.contains(",inode64")) {
+        ",inode64"
+    } else {
+        ""
+    }
+}
+
 /// Those of `paths` that exist here.
 pub fn existing<'a>(paths: &[&'a str]) -> Vec<&'a str> {
     let exists = |path: &&str| Path::new(path).exists();
