@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use containerd_client::services::v1::{DeleteProcessRequest, KillRequest};
+use containerd_client::services::v1::{DeleteProcessRequest, GetRequest, KillRequest};
 use nix::libc;
 
 use crate::cgroup::Group;
@@ -67,9 +67,16 @@ impl Beside {
 
     /// Ends the process, and everything of its session.
     async fn end(&self, name: &ContainerId, runs: Option<(i32, OwnedFd)>) {
-        if let Some((leader, handle)) = runs {
+        // A command that died a moment after the start has not said which process it is.
+        let leader = match &runs {
+            Some((leader, _)) => Some(*leader),
+            None => self.pid(name).await,
+        };
+        if let Some((_, handle)) = &runs {
             // One that is gone already may have left others of its session.
-            let _ = pidfd::signal(&handle, libc::SIGKILL);
+            let _ = pidfd::signal(handle, libc::SIGKILL);
+        }
+        if let Some(leader) = leader {
             for _ in 0..ROUNDS {
                 if !self.kill_session(leader) {
                     break;
@@ -112,6 +119,29 @@ impl Beside {
             }
         }
         !of_it.is_empty()
+    }
+
+    /// Its pid, as containerd knows it; the shim answers once it has started, where it was told to.
+    async fn pid(&self, name: &ContainerId) -> Option<i32> {
+        loop {
+            let request = GetRequest {
+                container_id: self.id.to_string(),
+                exec_id: name.to_string(),
+            };
+            let what = ("look at a process in task", self.id.as_str());
+            let mut tasks = self.client.tasks();
+            let found = self
+                .client
+                .call(what, request, |request| tasks.get(request));
+            match found.await {
+                Err(why) if why.is_unreachable() => tokio::time::sleep(RETRY).await,
+                Err(_) => return None,
+                Ok(found) => {
+                    let pid = found.process.map_or(0, |process| process.pid);
+                    return i32::try_from(pid).ok().filter(|pid| *pid > 0);
+                }
+            }
+        }
     }
 
     async fn kill(&self, name: &ContainerId) -> Result<(), Error> {

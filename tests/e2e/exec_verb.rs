@@ -213,7 +213,7 @@ fn a_command_dies_with_its_airtight_and_what_it_has_started_too() {
         let run = start(&host, &[init]);
         let script = "sleep 4321 & sleep 4321 & echo ready; wait";
         let exec = Run::ready(&mut host.command(&["exec", "web", "sh", "-c", script]));
-        assert_eq!(inside(&host, "4321"), 2);
+        processes::until("both are executed", || inside(&host, "4321") == 2);
         exec.destroy();
         processes::until("nothing of the command is left", || {
             inside(&host, "4321") == 0
