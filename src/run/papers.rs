@@ -34,6 +34,7 @@ use super::record::Record;
 use super::state::{LOCK, RunDir, State, private_dir, write_private};
 use super::verdict::{Cause, Verdict};
 use crate::failure::{Context, Failure, Kind, Result};
+use crate::host;
 use crate::id::ContainerId;
 use crate::log::limits::Limits;
 use crate::log::writer;
@@ -276,7 +277,7 @@ pub fn owner_died(state: &State, record: &Record) -> Result<()> {
     if about.remove || !dir.join(STARTED).exists() {
         return remove(&dir);
     }
-    let cause = lost(&about, &record.owner.boot_id);
+    let cause = lost(&about, &host::boot_id()?);
     let cannot = || format!("cannot write {}", dir.join(VERDICT).display());
     let file = File::options()
         .write(true)

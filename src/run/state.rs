@@ -153,6 +153,9 @@ impl State {
         }
         // Without a record it is being made or removed at this moment, or somebody died over it.
         let _changing = self.lock_all()?;
+        if !is_ours(&path) {
+            return Ok(Found::Absent);
+        }
         try_lock(&path, open_lock(&path)).or_fail(Kind::Host, cannot)
     }
 
@@ -262,7 +265,7 @@ impl RunDir {
             _ => Err(why),
         });
         removed
-            .and_then(|()| fs::remove_dir_all(&self.path))
+            .and_then(|()| remove_all(&self.path))
             .or_fail(Kind::Host, || {
                 format!("cannot remove {}", self.path.display())
             })
@@ -312,6 +315,26 @@ pub fn named_among(mut ids: Vec<ContainerId>, word: &str) -> Result<ContainerId>
             )
         }
     }
+}
+
+/// Whether `dir` is a run directory: it has a lock, or nothing yet. Anything else in a state directory is
+/// somebody else's, who has been told the same path.
+fn is_ours(dir: &Path) -> bool {
+    dir.join(LOCK).is_file() || fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Removes a run directory, its lock last: what is left when we die over it is still known for ours.
+fn remove_all(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false if entry.file_name() == LOCK => {}
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    fs::remove_file(dir.join(LOCK))?;
+    fs::remove_dir(dir)
 }
 
 fn ids_in(dir: &Path) -> Result<Vec<ContainerId>> {
@@ -479,7 +502,6 @@ mod tests {
         let dir = state.create(&record).unwrap();
         fs::write(dir.path().join("hosts"), "").unwrap();
         fs::remove_file(dir.path().join(RECORD)).unwrap();
-        fs::remove_file(dir.path().join(LOCK)).unwrap();
         drop(dir);
         let Found::Dead(rest) = state.find(&record.id).unwrap() else {
             panic!("nobody holds it")
@@ -498,6 +520,26 @@ mod tests {
         let second = state.create(&record).unwrap();
         first.remove().unwrap();
         assert_eq!(second.record().unwrap(), Some(record));
+    }
+
+    #[test]
+    fn what_is_no_run_directory_is_somebody_else_s() {
+        let (_dir, state) = state();
+        let others = state.directory(&"others".parse().unwrap());
+        fs::create_dir_all(others.join("tasks")).unwrap();
+        let begun = "begun".parse().unwrap();
+        fs::create_dir(state.directory(&begun)).unwrap();
+        assert!(matches!(
+            state.find(&"others".parse().unwrap()).unwrap(),
+            Found::Absent
+        ));
+        assert!(!others.join(LOCK).exists());
+        // Its maker died before it was locked.
+        let Found::Dead(dir) = state.find(&begun).unwrap() else {
+            panic!("nobody holds it")
+        };
+        dir.remove().unwrap();
+        assert!(!state.directory(&begun).exists());
     }
 
     #[test]
