@@ -13,7 +13,7 @@ use super::support::{Host, Output, Run, runs};
 fn owner(host: &Host, id: &str) -> i32 {
     let record = fs::read(host.state().join(id).join("record.json")).unwrap();
     let record: Value = serde_json::from_slice(&record).unwrap();
-    i32::try_from(record["owner"].as_i64().unwrap()).unwrap()
+    i32::try_from(record["owner"]["pid"].as_i64().unwrap()).unwrap()
 }
 
 fn inspect(host: &Host, id: &str) -> Value {

@@ -18,6 +18,7 @@ fn told(step: Step) -> (i32, &'static str) {
         Step::Settings
         | Step::Record
         | Step::Files
+        | Step::Unpacked
         | Step::Snapshot
         | Step::Spec
         | Step::Container

@@ -145,7 +145,7 @@ fn output_is_kept_while_the_owner_stands_still() {
         .ok();
     let record = fs::read(host.state().join("n/record.json")).unwrap();
     let record: Value = serde_json::from_slice(&record).unwrap();
-    let owner = i32::try_from(record["owner"].as_i64().unwrap()).unwrap();
+    let owner = i32::try_from(record["owner"]["pid"].as_i64().unwrap()).unwrap();
     processes::signal(owner, Signal::SIGSTOP);
     let count = || host.airtight(&["logs", "n"]).ok().lines().count();
     let before = count();

@@ -237,7 +237,7 @@ fn a_detached_command_goes_on_until_the_run_ends() {
         host.airtight(&["exec", "-d", "web", "sleep", "4321"]).ok(),
         ""
     );
-    assert_eq!(inside(&host, "4321"), 1);
+    processes::until("it runs", || inside(&host, "4321") == 1);
     assert_eq!(host.airtight(&["exec", "-d", "web", "nosuch"]).code, 127);
     stop(&host, run);
 }

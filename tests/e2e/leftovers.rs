@@ -73,7 +73,9 @@ fn run_directories_without_a_record_are_removed_by_any_command() {
     for name in ["bare", "locked", "full"] {
         fs::create_dir_all(host.state().join(name)).unwrap();
     }
-    fs::write(host.state().join("locked/lock"), "").unwrap();
+    for name in ["locked", "full"] {
+        fs::write(host.state().join(name).join("lock"), "").unwrap();
+    }
     fs::create_dir(host.state().join("full/inside")).unwrap();
     // A socket that a dead owner listened at.
     let socket = host.state().join("full/inside/leash");
@@ -82,6 +84,19 @@ fn run_directories_without_a_record_are_removed_by_any_command() {
         let output = host.run(&["--name", name, "busybox:test", "echo", name]);
         assert_eq!(output.ok(), format!("{name}\n"));
     }
+}
+
+#[test]
+fn directories_of_somebody_else_in_the_state_directory_are_left_alone() {
+    let host = Host::new();
+    let others = host.state().join("others/tasks");
+    fs::create_dir_all(&others).unwrap();
+    assert_eq!(host.airtight(&["reap"]).code, 0);
+    host.run(&["--name", "others", "busybox:test", "true"])
+        .refused(&["the name others is in use"]);
+    assert!(others.is_dir());
+    fs::remove_dir_all(host.state().join("others")).unwrap();
+    host.assert_clean();
 }
 
 /// Every directory of the cgroup `name` below this test's.
