@@ -38,7 +38,7 @@ test-rust: build images ## run every test of the program against a private conta
 	@scripts/install-deps docker-registry skopeo openssl
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
 
-# Half an hour: an emulated machine is slow. make test-vm ARGS='--only stop:: memory::' for fewer tests.
+# Twenty minutes for each on two busy cores: the machine is emulated. make test-vm ARGS='--only stop:: memory::' for fewer tests.
 .PHONY: test-vm
 test-vm: build images ## run the core of them on a machine whose cgroups are version 2 alone, with runc and with crun
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) scripts/test-core $(ARGS) -- cgroup2-runc cgroup2-crun
