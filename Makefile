@@ -13,6 +13,8 @@ IMAGES := $(CURDIR)/.cache/images
 AIRFLOW_IMAGES := $(CURDIR)/.cache/airflow-images
 # The Airflow of the demo and of bench-airflow.
 AIRFLOW := 3.3.2
+# How many runs test-faults kills at random.
+FAULTS := 500
 # Arguments of the program behind a target: make test ARGS='--test e2e', make bench ARGS='-n 100'
 ARGS ?=
 # make test KEEP_LOGS=1 leaves containerd's log under .cache/logs/
@@ -31,16 +33,24 @@ demo: build images ## run one task in one sealed container, then a DAG of Airflo
 	@exec scripts/with-airflow $(AIRFLOW) -- python3 scripts/demo-airflow
 
 .PHONY: test
-test: test-rust test-airflow-core ## run the tests: those of the program, and the core of those with a real Airflow
+test: test-rust test-containerds test-airflow-core ## run the tests: those of the program, their core with later versions of containerd, the core of those with a real Airflow
 
 .PHONY: test-rust
 test-rust: build images ## run every test of the program against a private containerd
-	@scripts/install-deps docker-registry skopeo openssl
+	@scripts/install-deps docker-registry skopeo openssl faketime
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) $(WITH_CONTAINERD) cargo test --locked --workspace --no-fail-fast $(ARGS)
 
-# Twenty minutes for each on two busy cores: the machine is emulated. make test-vm ARGS='--only stop:: memory::' for fewer tests.
+.PHONY: test-containerds
+test-containerds: build images ## run the core of the tests with containerd 1.7 and 2.1 too: ARGS='--all', ARGS='stop:: streams::'
+	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) scripts/test-containerds $(ARGS)
+
+.PHONY: test-faults
+test-faults: build images ## kill airtight after every step and FAULTS=500 times at random; tables of what was undone
+	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) AIRTIGHT_TEST_FAULTS=$(FAULTS) $(WITH_CONTAINERD) cargo test --locked --test e2e -- --nocapture faults:: $(ARGS)
+
+# Twenty minutes for each runtime on two busy cores. make test-vm ARGS='--only stop:: memory::' for fewer tests.
 .PHONY: test-vm
-test-vm: build images ## run the core of them on a machine whose cgroups are version 2 alone, with runc and with crun
+test-vm: build images ## run the core of the tests on a machine whose cgroups are version 2 alone, with runc and with crun
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) scripts/test-core $(ARGS) -- cgroup2-runc cgroup2-crun
 
 .PHONY: test-airflow-core
@@ -63,6 +73,12 @@ bench: deps images ## time airtight beside ctr and runc, and the merging of 1,00
 	@cargo build --locked --release
 	@scripts/bench-config --airtight $(TARGET)/release/airtight
 	@exec $(WITH_CONTAINERD) scripts/bench --airtight $(TARGET)/release/airtight --images $(IMAGES) $(ARGS)
+
+# Not part of CI: it takes an hour. make soak ARGS='-n 300'
+.PHONY: soak
+soak: deps images ## run 10,000 tasks, eight at once, and look whether anything grows or is left behind
+	@cargo build --locked --release
+	@exec $(WITH_CONTAINERD) scripts/soak --airtight $(TARGET)/release/airtight --images $(IMAGES) $(ARGS)
 
 .PHONY: bench-airflow
 bench-airflow: deps ## time DAG parsing and the start of tasks by the real Airflow, with and without containers

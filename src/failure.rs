@@ -23,6 +23,8 @@ pub enum Kind {
     Host,
     /// containerd is absent, refused or failed.
     Containerd,
+    /// containerd cannot be reached, or does not answer, but may do so later.
+    ContainerdAway,
     /// The image is absent or broken.
     Image,
     /// The payload's command does not exist in the image (exit code 127).
@@ -42,7 +44,8 @@ impl Kind {
         match self {
             Self::CommandNotFound => 127,
             Self::CommandNotExecutable => 126,
-            Self::Usage | Self::Host | Self::Containerd | Self::Image => 125,
+            Self::Usage | Self::Host | Self::Image => 125,
+            Self::Containerd | Self::ContainerdAway => 125,
             Self::Interrupted(signal) => 128 + signal,
             // Only a keeper sees it, in the verdict.
             Self::Changed => 120,

@@ -34,8 +34,6 @@ pub struct Facts {
     pub selinux: bool,
     /// The kernel takes seccomp filters.
     pub seccomp: bool,
-    /// Another one means that every process of before is gone.
-    pub boot_id: String,
     /// The host's name.
     pub hostname: String,
 }
@@ -62,10 +60,14 @@ impl Facts {
             selinux: root.join("sys/fs/selinux/enforce").exists(),
             seccomp: text(&proc.join("seccomp/actions_avail"))
                 .is_some_and(|actions| actions.split(' ').any(|action| action == "errno")),
-            boot_id: parsed(&proc.join("random/boot_id"))?,
             hostname: parsed(&proc.join("hostname"))?,
         })
     }
+}
+
+/// The kernel's id of this boot.
+pub fn boot_id() -> Result<String> {
+    parsed(Path::new("/proc/sys/kernel/random/boot_id"))
 }
 
 /// v1 has a file for it in the root group. v2 has none there: any group below tells, and without one
@@ -114,7 +116,6 @@ mod tests {
             let machine = Self(tempfile::tempdir().unwrap());
             machine.write("proc/sys/kernel/osrelease", "6.1.0-28-amd64\n");
             machine.write("proc/sys/kernel/cap_last_cap", "40\n");
-            machine.write("proc/sys/kernel/random/boot_id", "b007-1d\n");
             machine.write("proc/sys/kernel/hostname", "worker-1\n");
             machine.write("sys/fs/cgroup/cgroup.procs", "");
             machine
@@ -138,7 +139,6 @@ mod tests {
         let facts = Machine::new().facts().unwrap();
         assert_eq!(facts.kernel, KernelVersion::new(6, 1, 0));
         assert_eq!(facts.last_capability, 40);
-        assert_eq!(facts.boot_id, "b007-1d");
         assert_eq!(facts.hostname, "worker-1");
         assert_eq!(facts.cgroup_layout, Layout::Unified);
     }

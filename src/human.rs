@@ -19,6 +19,19 @@ pub fn size(bytes: u64) -> String {
     format!("{bytes}B")
 }
 
+/// A size of memory in Docker's form: powers of 1024 (`4.06MiB`).
+pub fn binary_size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes as f64;
+    for unit in UNITS {
+        if value < 1023.5 {
+            return format!("{}{unit}", significant(value));
+        }
+        value /= 1024.0;
+    }
+    format!("{}EiB", significant(value))
+}
+
 /// Three significant digits, without trailing zeros.
 fn significant(value: f64) -> String {
     let decimals = match value {
@@ -39,6 +52,11 @@ pub fn ago(then: SystemTime, now: SystemTime) -> String {
         Ok(passed) => format!("{} ago", duration(passed)),
         Err(_) => "in the future".to_owned(),
     }
+}
+
+/// How long something has gone on, in Docker's words (`3 weeks`).
+pub fn since(then: SystemTime, now: SystemTime) -> String {
+    duration(now.duration_since(then).unwrap_or_default())
 }
 
 /// A duration in one unit, rounded down, as Docker's units package words it.
@@ -78,6 +96,21 @@ mod tests {
             (u64::MAX, "18.4EB"),
         ] {
             assert_eq!(size(bytes), text, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_memory_are_powers_of_1024() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1KiB"),
+            (4_261_550, "4.06MiB"),
+            (512 << 20, "512MiB"),
+            ((1 << 30) - 1, "1GiB"),
+            (u64::MAX, "16EiB"),
+        ] {
+            assert_eq!(binary_size(bytes), text, "{bytes}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::failure::{Context, Failure, Kind, Result};
 
@@ -23,6 +24,14 @@ impl ContainerId {
             .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut bytes))
             .or_fail(Kind::Host, || "cannot read /dev/urandom")?;
         Ok(Self(format!("{:016x}", u64::from_be_bytes(bytes))))
+    }
+
+    /// The id of everything with this key: of its SHA-256, the first 16 hexadecimal digits. Two keys share
+    /// them by chance as rarely as two random ids.
+    pub fn of_key(key: &str) -> Self {
+        let digest = Sha256::digest(key.as_bytes());
+        let begin = digest.iter().take(8).map(|byte| format!("{byte:02x}"));
+        Self(format!("key-{}", begin.collect::<String>()))
     }
 
     /// The id as text.

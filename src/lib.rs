@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod config;
 pub mod containerd;
+pub mod control;
 pub mod failure;
 pub mod fence;
 pub mod host;
@@ -21,6 +22,10 @@ pub mod kernel;
     reason = "sockets that carry descriptors, and handles on processes"
 )]
 pub mod leash;
+pub mod living;
+pub mod log;
+pub mod owner;
+pub mod packet;
 pub mod parse;
 pub mod plan;
 pub mod reap;

@@ -1,15 +1,21 @@
 //! Dispatch; the one place where an outcome becomes an exit code.
 
+use std::fs::File;
+use std::io;
 use std::process::ExitCode;
 
 use airtight::cli;
 
+/// The runtime's own, which it takes for granted, and a few of ours.
+const DESCRIPTORS: usize = 8;
+
 fn main() -> ExitCode {
     // One thread: what runs at once are containerd calls, signals and timers, all of them waits.
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match descriptors_are_left().and_then(|()| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+    }) {
         Ok(runtime) => runtime,
         Err(why) => {
             cli::out::tell(format_args!("cannot start: {why}"));
@@ -26,4 +32,10 @@ fn main() -> ExitCode {
             ExitCode::from(failed.exit_code())
         }
     }
+}
+
+/// The runtime panics where it finds none.
+fn descriptors_are_left() -> io::Result<()> {
+    let opened = (0..DESCRIPTORS).map(|_| File::open("/dev/null"));
+    opened.collect::<io::Result<Vec<_>>>().map(drop)
 }

@@ -142,6 +142,7 @@ impl Real {
             &path(&self.subpath),
             &id(name),
             &self.parents(),
+            name,
         )
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::controls::{Freezer, inherit_cpuset};
+use super::mark;
 use super::parents::{Parents, make_directory};
 use super::tree::{self, Inhabitants};
 use super::{Hierarchies, Subpath};
@@ -58,7 +59,8 @@ impl Group {
         Ok(found.then_some(group))
     }
 
-    /// Makes the group; `parents` is the file in which parents that had to be made are written down.
+    /// Makes the group and marks it with `owner`; `parents` is the file in which parents that had to be
+    /// made are written down.
     ///
     /// A group of that name that is left over is made anew, so that it counts from zero and has no
     /// limits. If somebody lives in it, that is an error: [kill](Group::kill) it first if it is ours.
@@ -67,12 +69,13 @@ impl Group {
         subpath: &Subpath,
         id: &ContainerId,
         parents: &Path,
+        owner: &str,
     ) -> Result<Self> {
         let group = Self::at(hierarchies, subpath, id);
         group.clear()?;
         if group.maker == Maker::Us {
             let mut list = Parents::lock(parents)?;
-            if let Err(why) = group.make(&mut list) {
+            if let Err(why) = group.make(&mut list, owner) {
                 // What cannot be undone either is found by the next removal.
                 let _ = group.remove_directories();
                 let _ = list.remove_empty(&group.parents_innermost_first());
@@ -82,12 +85,23 @@ impl Group {
         Ok(group)
     }
 
+    /// What its maker marked it with; nothing where there is no group, or systemd made it.
+    pub fn mark(&self) -> Option<Vec<u8>> {
+        self.directories()
+            .find_map(|directory| mark::get(&directory, mark::OWNER))
+    }
+
     /// Removes the group, with groups that the payload made in it, and then each parent that we made
     /// and nobody needs. What does not exist is fine; what is still lived in is an error.
     pub fn remove(&self, parents: &Path) -> Result<()> {
         self.remove_directories()?;
+        let above = self.parents_innermost_first();
         match Parents::lock_existing(parents)? {
-            Some(mut list) => list.remove_empty(&self.parents_innermost_first()),
+            Some(mut list) => list.remove_empty(&above),
+            // It was lost; what was on it is marked.
+            None if above.iter().any(|one| Parents::is_marked(one, parents)) => {
+                Parents::lock(parents)?.remove_empty(&above)
+            }
             None => Ok(()),
         }
     }
@@ -95,6 +109,11 @@ impl Group {
     /// Every process in the group and in those nested in it, as far as they have a pid here.
     pub fn pids(&self) -> Result<Vec<i32>> {
         Ok(self.inhabitants()?.pids.into_iter().collect())
+    }
+
+    /// It has a directory, in whichever hierarchy.
+    pub fn exists(&self) -> bool {
+        self.directories().any(|directory| directory.exists())
     }
 
     /// Nobody lives in it, as far as can be read.
@@ -141,7 +160,7 @@ impl Group {
 
     /// Removes what is left over of a group of this name.
     fn clear(&self) -> Result<()> {
-        if !self.directories().any(|directory| directory.exists()) {
+        if !self.exists() {
             return Ok(());
         }
         let found = self.inhabitants()?;
@@ -163,7 +182,7 @@ impl Group {
         )
     }
 
-    fn make(&self, list: &mut Parents) -> Result<()> {
+    fn make(&self, list: &mut Parents, owner: &str) -> Result<()> {
         let parents: Vec<_> = self.parents().collect();
         list.make(&parents)?;
         if let Some(parent) = self.v1("cpuset").as_deref().and_then(Path::parent) {
@@ -173,6 +192,7 @@ impl Group {
             make_directory(&directory).or_fail(Kind::Host, || {
                 format!("cannot make cgroup {}", directory.display())
             })?;
+            mark::set(&directory, mark::OWNER, owner.as_bytes());
         }
         Ok(())
     }

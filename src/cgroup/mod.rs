@@ -19,11 +19,13 @@
 //!   kill(2) takes for our own process group.
 
 mod controls;
+mod current;
 #[cfg(test)]
 mod fixture;
 mod group;
 mod hierarchies;
 mod kill;
+mod mark;
 mod membership;
 mod parents;
 mod subpath;
@@ -31,8 +33,10 @@ mod tree;
 mod usage;
 mod wait;
 
+pub use current::Current;
 pub use group::Group;
 pub use hierarchies::{FileSystem, Hierarchies, Hierarchy, Layout, Version};
+pub use mark::all_below as marks_below;
 pub use membership::{Membership, own_membership};
 pub use subpath::Subpath;
 pub use usage::Usage;

@@ -5,15 +5,17 @@
 //! removed and made anew is then not taken for ours. The last line about a path counts. A lock on
 //! that file, held while directories are made or removed and released by the kernel when we die,
 //! keeps two runs from pulling a parent from under each other; a container's own directory, made
-//! under the lock, then holds its parents in place. The file itself is never removed.
+//! under the lock, then holds its parents in place. The file itself is never removed. Should somebody else
+//! remove it, marks on the directories still say that they were in it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::tree;
+use super::{mark, tree};
 use crate::failure::{Context, Failure, Kind, Result};
 
 /// Written down, but not yet made, or we died in between.
@@ -72,6 +74,7 @@ impl Parents {
         for &path in &missing {
             let what = || format!("cannot make cgroup {}", path.display());
             if make_directory(path).or_fail(Kind::Host, what)? {
+                mark::set(path, mark::LIST, self.path.as_os_str().as_bytes());
                 let inode = fs::metadata(path).or_fail(Kind::Host, what)?.ino();
                 self.claims.insert(path.clone(), inode);
             } else {
@@ -94,8 +97,10 @@ impl Parents {
     pub fn remove_empty(&mut self, directories: &[PathBuf]) -> Result<()> {
         let before = self.claims.len();
         for path in directories {
-            let Some(&claimed) = self.claims.get(path) else {
-                continue;
+            let claimed = match self.claims.get(path) {
+                Some(&claimed) => claimed,
+                None if Self::is_marked(path, &self.path) => UNKNOWN,
+                None => continue,
             };
             let what = || format!("cannot remove cgroup {}", path.display());
             if remove_if_ours(path, claimed).or_fail(Kind::Host, what)? == Fate::Gone {
@@ -106,6 +111,11 @@ impl Parents {
             return Ok(());
         }
         self.rewrite()
+    }
+
+    /// Whether `directory` was once made and written down in the list at `path`.
+    pub fn is_marked(directory: &Path, path: &Path) -> bool {
+        mark::get(directory, mark::LIST).is_some_and(|list| list == path.as_os_str().as_bytes())
     }
 
     fn append<'a>(&mut self, lines: impl Iterator<Item = (&'a Path, u64)>) -> Result<()> {

@@ -55,13 +55,13 @@ fn oom_kills_v1(directory: &Path) -> Option<u64> {
 }
 
 /// A file that holds one number.
-fn number(directory: &Path, file: &str) -> Option<u64> {
+pub(super) fn number(directory: &Path, file: &str) -> Option<u64> {
     let text = fs::read_to_string(directory.join(file)).ok()?;
     text.trim().parse().ok()
 }
 
 /// The number after `key` in a file of `key number` lines.
-fn field(directory: &Path, file: &str, key: &str) -> Option<u64> {
+pub(super) fn field(directory: &Path, file: &str, key: &str) -> Option<u64> {
     let text = fs::read_to_string(directory.join(file)).ok()?;
     let value = |line: &str| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok();
     text.lines().find_map(value)

@@ -7,8 +7,6 @@ const NETWORKS: &str =
     "this version has two networks: --network none (loopback only) and --network host";
 const NAME_SERVICE: &str = "mount a file of your own, such as -v $PWD/resolv.conf:/etc/resolv.conf:ro or -v $PWD/hosts:/etc/hosts:ro";
 const HEALTH: &str = "a task has no health checks, and those of images do not run; --timeout limits how long it may take";
-const OUTPUT: &str = "the payload's output is airtight's own: redirect or pipe it";
-const FOREGROUND: &str = "airtight stays as the task's owner; in the background it is a unit (systemd-run airtight run …) or a job (airtight run … &)";
 const BLOCK_IO: &str = "this version limits block I/O by --blkio-weight only";
 const NO_VOLUMES: &str =
     "airtight keeps no named volumes: -v HOST:CONTAINER shows a directory of the host";
@@ -16,7 +14,7 @@ const WINDOWS: &str = "it is for Windows";
 const ABSENT: &str = "this version has nothing in its place";
 
 const ADVICE: &[(&[&str], &str)] = &[
-    (&["-d", "--detach", "--detach-keys"], FOREGROUND),
+    (&["--detach-keys"], ABSENT),
     (
         &["-a", "--attach"],
         "stdout and stderr are always connected; -i connects stdin",
@@ -73,14 +71,9 @@ const ADVICE: &[(&[&str], &str)] = &[
         &["--disable-content-trust"],
         "every image is compared with its digest, and signatures are not checked; leave it out",
     ),
-    (&["--log-driver", "--log-opt"], OUTPUT),
     (
         &["-q", "--quiet"],
         "nothing is printed but errors; leave it out",
-    ),
-    (
-        &["--cidfile"],
-        "choose the id with --name, or read it from --verdict FILE",
     ),
     (
         &["--cgroup-parent"],

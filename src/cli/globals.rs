@@ -162,7 +162,7 @@ const GLOBALS: [Global; 4] = [
         variable: "AIRTIGHT_DATA_DIR",
         default: state::DEFAULT_DATA,
         value: "DIR",
-        help: "Where anonymous volumes are kept, on disk",
+        help: "Where anonymous volumes and what is kept of detached runs are, on disk",
     },
 ];
 

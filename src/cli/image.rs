@@ -16,8 +16,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::Globals;
 use super::out::{self, Format};
+use super::several::one_of;
 use crate::containerd::Client;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Result};
 use crate::image::list::{list, list_only};
 use crate::image::remove::{Users, remove};
 use crate::image::unpack::{DEFAULT_SNAPSHOTTER, Unpack};
@@ -158,6 +159,12 @@ async fn run_ls(matches: &ArgMatches, client: &Client) -> Result<()> {
     }
 }
 
+/// The name as people write it; one that is no reference stays as it is.
+pub fn familiar(name: &str) -> String {
+    let reference = name.parse::<Reference>();
+    reference.map_or_else(|_| name.to_owned(), |name| name.familiar())
+}
+
 async fn run_rm(matches: &ArgMatches, client: &Client) -> Result<()> {
     let users = match matches.get_flag("force") {
         true => Users::Ignore,
@@ -174,39 +181,7 @@ async fn run_rm(matches: &ArgMatches, client: &Client) -> Result<()> {
             Err(failure) => failures.push(failure),
         }
     }
-    one_of(failures, "remove", wanted.len())
-}
-
-/// The name as people write it; one that is no reference stays as it is.
-fn familiar(name: &str) -> String {
-    let reference = name.parse::<Reference>();
-    reference.map_or_else(|_| name.to_owned(), |name| name.familiar())
-}
-
-/// What to report when some of several attempts to `act` on an image failed.
-fn one_of(mut failures: Vec<Failure>, act: &str, tried: usize) -> Result<()> {
-    let interrupted = |failure: &Failure| matches!(failure.kind(), Kind::Interrupted(_));
-    // It is the same for all.
-    if let Some(at) = failures.iter().position(interrupted) {
-        return Err(failures.swap_remove(at));
-    }
-    match failures.len() {
-        0 => Ok(()),
-        1 => Err(failures.swap_remove(0)),
-        failed => {
-            let kind = failures.first().map_or(Kind::Image, Failure::kind);
-            let reasons: Vec<String> = failures.iter().map(Failure::to_string).collect();
-            let what = format!("cannot {act} {failed} of {tried} images");
-            let hints = failures.iter().flat_map(Failure::hints);
-            let mut all = Failure::new(kind, what).because(reasons.join("; "));
-            for hint in hints {
-                if !all.hints().contains(hint) {
-                    all = all.hint(hint.clone());
-                }
-            }
-            Err(all)
-        }
-    }
+    one_of(failures, ("remove", "images"), wanted.len())
 }
 
 #[cfg(test)]
@@ -225,18 +200,5 @@ mod tests {
         assert!(parse(&["image", "rm", "Bad Name"]).is_err());
         assert!(parse(&["image", "rm"]).is_err());
         assert!(parse(&["image", "rm", "busybox", "cafe0123"]).is_ok());
-    }
-
-    #[test]
-    fn several_failures_become_one_that_names_all() {
-        let failures = vec![
-            Failure::new(Kind::Image, "no a"),
-            Failure::new(Kind::Image, "no b"),
-        ];
-        let failure = one_of(failures, "remove", 3).unwrap_err();
-        assert_eq!(
-            failure.to_string(),
-            "cannot remove 2 of 3 images: no a; no b"
-        );
     }
 }

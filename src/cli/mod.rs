@@ -4,27 +4,46 @@
 
 mod airflow;
 mod bundle;
+mod completion;
 mod config;
 mod dag_files;
 mod docker_flags;
 mod doctor;
+mod events;
+mod exec;
 mod globals;
 mod image;
+mod inspect;
 mod interrupt;
+mod kill;
+mod lines;
+mod logs;
 pub mod out;
 mod parse;
+mod ps;
+mod reap;
+mod rm;
 mod run;
+mod runs;
 mod settings;
+mod several;
+mod stats;
+mod stop;
+mod time;
 mod usage;
+mod wait;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Command};
+use clap::builder::ValueParser;
+use clap::{Arg, ArgMatches, Command};
 
 use crate::failure::{Failure, Kind, Result};
-use crate::reap;
+use crate::log::writer;
+use crate::reap::dead_owners;
 pub use globals::Globals;
 
 const ABOUT: &str = "Runs one task in one sealed container, by talking to containerd directly";
@@ -38,10 +57,14 @@ Examples:
   airtight image import busybox.tar          of docker save, or OCI layout
   airtight run busybox echo hello            one task
   airtight run -it --rm busybox sh           a shell
+  airtight run -d --name job IMAGE COMMAND   in the background: ps, logs -f job, wait job, rm job
   airtight run -m 512m --timeout 1h -v /data:/data:ro IMAGE python3 /data/task.py
   airtight run --dag-file dags/etl.py python3 /dags/etl.py
                                              image from dags/etl.py.metadata.yaml
+  airtight exec -it RUN sh                   beside the payload of a living run
+  airtight stop RUN                          and kill, stats, events
   airtight parse dags                        what Airflow will say of these DAG files
+  airtight reap                              undoes what dead runs left, a reboot included
 
 Exit codes of run:
   the payload's own, or
@@ -51,7 +74,9 @@ Exit codes of run:
   127      the command was not found
   128+n    killed by signal n; 137 also for memory: --verdict says which
 
+Exit codes of exec: those of run, for its command.
 Exit codes of parse: 0, 1 import errors, 125 airtight failed.
+Exit codes of reap: 0 the host is clean, 1 something remains.
 Exit codes of the other verbs: 0, or 1 failed (125 for bundle), 125 the command line is wrong, 128+n ended by signal n.";
 
 /// The whole command line.
@@ -64,12 +89,39 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .args(globals::flags())
+        .arg(run::detach::flag())
         .subcommand(run::command())
+        .subcommand(ps::command())
+        .subcommand(logs::command())
+        .subcommand(wait::command())
+        .subcommand(inspect::command())
+        .subcommand(rm::command())
+        .subcommand(log_writer())
         .subcommand(bundle::command())
+        .subcommand(exec::command())
+        .subcommand(stop::command())
+        .subcommand(kill::command())
+        .subcommand(stats::command())
+        .subcommand(events::command())
         .subcommand(image::command())
         .subcommand(parse::command())
         .subcommand(config::command())
+        .subcommand(reap::command())
         .subcommand(doctor::command())
+        .subcommand(completion::command())
+        .subcommand(completion::hidden_command())
+}
+
+/// What containerd's shim starts beside a detached payload.
+fn log_writer() -> Command {
+    Command::new(writer::VERB)
+        .about("Writes the log of a detached run; for containerd's shim")
+        .hide(true)
+        .arg(
+            Arg::new("dir")
+                .required(true)
+                .value_parser(ValueParser::path_buf()),
+        )
 }
 
 /// A command that came to nothing.
@@ -119,7 +171,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, F
     };
     let codes = match matches.subcommand() {
         Some(("run", matches)) if matches.get_flag(run::AS_PAYLOAD) => Codes::AsPayload,
-        Some(("run" | "bundle" | "parse", _)) => Codes::Run,
+        Some(("run" | "exec" | "bundle" | "parse", _)) => Codes::Run,
         _ => Codes::Plain,
     };
     let done = verb(&matches).await;
@@ -152,20 +204,53 @@ fn parse(args: Vec<OsString>) -> Result<ArgMatches, Result<ExitCode, Failed>> {
 }
 
 async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
+    // Neither needs anything of this host.
+    match matches.subcommand() {
+        Some(("completion", matches)) => return completion::run(matches),
+        Some((completion::COMPLETE, matches)) => return completion::complete(matches).await,
+        _ => {}
+    }
     let globals = Globals::of(matches)?;
     if let Some(("doctor", matches)) = matches.subcommand() {
         return doctor::run(matches, &globals).await;
+    }
+    if let Some((writer::VERB, matches)) = matches.subcommand() {
+        let dir = matches.get_one::<PathBuf>("dir");
+        writer::write(dir.map_or(Path::new(""), PathBuf::as_path))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let owner = run::detach::Caller::of(matches)?;
+    if let (Some(("run", matches)), None) = (matches.subcommand(), &owner)
+        && run::detach::is_wanted(matches)
+    {
+        must_be_root()?;
+        return run::detach::start();
     }
     // A CI of DAG authors need not be root.
     if let Some(("config", matches)) = matches.subcommand() {
         return config::run(matches, &globals);
     }
+    // It does what is done before any other, and more.
+    if let Some(("reap", matches)) = matches.subcommand() {
+        must_be_root()?;
+        return reap::run(matches, &globals).await;
+    }
     make_ready(&globals).await?;
     match matches.subcommand() {
-        Some(("run", matches)) => run::run(matches, &globals).await,
+        Some(("run", matches)) => run::run(matches, &globals, owner).await,
+        Some(("ps", matches)) => ps::run(matches, &globals.state),
+        Some(("logs", matches)) => logs::run(matches, &globals.state),
+        Some(("wait", matches)) => wait::run(matches, &globals.state),
+        Some(("inspect", matches)) => inspect::run(matches, &globals.state),
+        Some(("rm", matches)) => rm::run(matches, &globals.state).await,
         Some(("bundle", matches)) => bundle::run(matches, &globals)
             .await
             .map(|()| ExitCode::SUCCESS),
+        Some(("exec", matches)) => exec::run(matches, &globals).await,
+        Some(("events", matches)) => events::run(matches, &globals).await,
+        Some(("stats", matches)) => stats::run(matches, &globals).await,
+        Some(("stop", matches)) => stop::run(matches, &globals).await,
+        Some(("kill", matches)) => kill::run(matches, &globals).await,
         Some(("image", matches)) => image::run(matches, &globals).await,
         Some(("parse", matches)) => parse::run(matches, &globals).await,
         // clap lets no other through.
@@ -176,7 +261,7 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
 /// What comes before everything that touches containers.
 async fn make_ready(globals: &Globals) -> Result<()> {
     must_be_root()?;
-    for left in reap::dead_owners(&globals.state).await? {
+    for left in dead_owners(&globals.state).await? {
         out::tell(left);
     }
     Ok(())

@@ -71,13 +71,27 @@ pub fn print_harmless(text: &str) -> Result<()> {
 
 /// Writes `text` to standard output. A reader that has gone (`| head`) is no failure.
 pub fn print(text: &str) -> Result<()> {
+    print_to_reader(text).map(|_| ())
+}
+
+/// Whether somebody reads our standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// As far as we know.
+    There,
+    /// Nobody will read more.
+    Gone,
+}
+
+/// The same for what goes on for ever: who has gone needs no more.
+pub fn print_to_reader(text: &str) -> Result<Reader> {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
     {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        done => done.map(|()| Reader::There),
     }
     .or_fail(Kind::Host, || "cannot write to standard output")
 }

@@ -1,6 +1,8 @@
 //! `airtight run`: one task in one sealed container.
 
 pub mod as_payload;
+mod cid_file;
+pub mod detach;
 mod telling;
 
 use std::path::PathBuf;
@@ -11,18 +13,20 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
 use self::as_payload::End;
+use self::cid_file::CidFile;
+use self::detach::Caller;
 use self::telling::{VerdictFile, report};
 use super::settings::Read;
 use super::{Globals, out, settings};
 use crate::airflow;
 use crate::config::Answers;
-use crate::containerd::{self, Client};
+use crate::containerd::{self, ABSENCE, Client, patiently};
 use crate::failure::{Context, Failure, Kind, Result};
-use crate::id::ContainerId;
 use crate::image::{self, Image};
 use crate::leash::inherited;
 use crate::parse::recipe::{self, Slip, Sources};
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
+use crate::run::papers::Holding;
 use crate::run::preview::Preview;
 use crate::run::step::{Step, reached};
 use crate::run::verdict::{Phases, Verdict};
@@ -37,6 +41,7 @@ Examples:
   airtight run -e STAGE=test -v $PWD:/w -w /w python:3 python3 t.py
   airtight run -m 2g --cpus 1.5 --pids-limit 500 --timeout 1h IMAGE COMMAND
   airtight run --verdict out.json --verbose IMAGE COMMAND
+  airtight run -d --name job IMAGE COMMAND
   tar c data | airtight run -i IMAGE wc -c
 
 Signals: TERM begins a stop (--stop-signal, and SIGKILL after --stop-timeout). INT, HUP, QUIT, USR1, USR2 and ALRM go to the payload as they are; the third INT kills. HUP, INT and QUIT stay ignored where airtight was started so (nohup, & in a script). SIGKILL of airtight kills everything inside.
@@ -64,6 +69,15 @@ pub fn command() -> Command {
         .after_help(AFTER);
     settings::add_flags(command)
         .next_help_heading("Output")
+        .arg(detach::detach_flag())
+        .arg(
+            Arg::new("cidfile")
+                .long("cidfile")
+                .value_name("FILE")
+                .value_parser(ValueParser::path_buf())
+                .conflicts_with("dry-run")
+                .help("Writes the id to FILE, which must not exist"),
+        )
         .arg(
             Arg::new("verbose")
                 .long("verbose")
@@ -88,6 +102,7 @@ pub fn command() -> Command {
             Arg::new(AS_PAYLOAD)
                 .long(AS_PAYLOAD)
                 .action(ArgAction::SetTrue)
+                .conflicts_with(detach::DETACH)
                 .help("Ends as the payload did, killed by the same signal where it was; exit code 121 where airtight failed; dies with its caller. For callers such as Airflow"),
         )
         .arg(
@@ -102,8 +117,12 @@ pub fn command() -> Command {
         .arg(settings::help_flag())
 }
 
-/// Runs it; the payload's end is the exit code.
-pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
+/// Runs it; the payload's end is the exit code. `caller` waits for the start of a detached run.
+pub async fn run(
+    matches: &ArgMatches,
+    globals: &Globals,
+    caller: Option<Caller>,
+) -> Result<ExitCode> {
     let phases = Phases::start();
     if matches.get_flag("dry-run") {
         print_plan(plan(matches, globals).await?, globals).await?;
@@ -116,11 +135,17 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
     inherited::keep_to_ourselves().or_fail(Kind::Host, || "cannot look at our own descriptors")?;
     let file = matches.get_one::<PathBuf>("verdict");
     let file = file.map(VerdictFile::create).transpose()?;
+    let id_file = matches.get_one::<PathBuf>("cidfile");
+    let id_file = id_file.map(|path| CidFile::create(path)).transpose()?;
     let read = match matches.get_one::<i32>(KEEPER) {
         Some(number) => read_again(matches, *number, globals),
         None => settings::read(matches, globals, settings::Image::Needed),
     };
-    let Outcome { verdict, failure } = execute(read, globals, phases).await;
+    let told = Told {
+        caller: caller.as_ref(),
+        id_file: id_file.as_ref(),
+    };
+    let Outcome { verdict, failure } = execute(read, globals, phases, told).await;
     report(&verdict, failure, matches.get_flag("verbose"));
     if let Some(file) = file
         && let Err(failure) = file.write(&verdict)
@@ -149,14 +174,23 @@ fn read_again(matches: &ArgMatches, number: i32, globals: &Globals) -> Result<Re
 
 /// Runs what a caller that is no command line has read, and ends as the payload did.
 pub async fn run_as_payload(read: Result<Read>, globals: &Globals, phases: Phases) -> ExitCode {
-    let Outcome { verdict, failure } = execute(read, globals, phases).await;
+    let Outcome { verdict, failure } = execute(read, globals, phases, Told::default()).await;
     report(&verdict, failure, true);
     ExitCode::from(End::of(&verdict.cause).come())
 }
 
+/// Who is told the run's id, and when.
+#[derive(Default)]
+struct Told<'a> {
+    /// When the payload of a detached run has been started.
+    caller: Option<&'a Caller>,
+    /// When the run begins.
+    id_file: Option<&'a CidFile>,
+}
+
 /// From the settings to the end of the run, which may not even have begun.
-async fn execute(read: Result<Read>, globals: &Globals, phases: Phases) -> Outcome {
-    match begin(read, globals, phases).await {
+async fn execute(read: Result<Read>, globals: &Globals, phases: Phases, told: Told<'_>) -> Outcome {
+    match begin(read, globals, phases, told).await {
         Ok(outcome) => outcome,
         Err((failure, phases)) => Outcome {
             verdict: Verdict::of_nothing(&failure, phases),
@@ -170,6 +204,7 @@ async fn begin(
     read: Result<Read>,
     globals: &Globals,
     mut phases: Phases,
+    told: Told<'_>,
 ) -> Result<Outcome, (Failure, Phases)> {
     let planned = match read {
         Ok(read) => plan_of(read, globals).await,
@@ -181,6 +216,20 @@ async fn begin(
         Err(failure) => return Err((failure, phases)),
     };
     super::warn(&planned.plan.warnings);
+    let id = &planned.plan.id;
+    if let Some(Err(failure)) = told.id_file.map(|file| file.write(id)) {
+        return Err((failure, phases));
+    }
+    let started = || {
+        told.id_file.iter().for_each(|file| file.keep());
+        told.caller.iter().for_each(|caller| caller.tell(id));
+    };
+    if told.caller.is_some()
+        && let Err(why) = inherited::close_others(&planned.plan.process.pass_fds)
+    {
+        let failure = Failure::host("cannot look at our own descriptors").because(why);
+        return Err((failure, phases));
+    }
     let job = Job {
         plan: &planned.plan,
         survey: &planned.survey,
@@ -189,6 +238,11 @@ async fn begin(
         connection: &planned.connection,
         state: &globals.state,
         must_read: airflow::config_file::of(&planned.plan),
+        on_start: &started,
+        holding: match told.caller {
+            Some(_) => Holding::Detached,
+            None => Holding::Foreground,
+        },
     };
     let begun = phases.clone();
     run::execute(job, phases)
@@ -232,8 +286,8 @@ async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {
     let (client, connection) = globals.connect_to(address)?;
     let survey = Survey::take(&settings)?;
     reached(Step::Settings);
-    containerd::reach(&connection.address).await?;
-    let image = image::find(&client, &settings.image).await?;
+    containerd::reach_patiently(&connection.address, waiting).await?;
+    let image = patiently(ABSENCE, |_| image::find(&client, &settings.image)).await?;
     if let Some((expected, sources)) = expected
         && expected
             != recipe::key(
@@ -245,10 +299,7 @@ async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {
     {
         return Err(Failure::new(Kind::Changed, CHANGED));
     }
-    let id = match &settings.name {
-        Some(name) => name.clone(),
-        None => ContainerId::random()?,
-    };
+    let id = plan::id(&settings)?;
     let plan = Plan::make(&settings, &survey, &image, id)?;
     Ok(Planned {
         survey,
@@ -257,6 +308,10 @@ async fn plan_of(read: Read, globals: &Globals) -> Result<Planned> {
         client,
         connection,
     })
+}
+
+fn waiting(failure: &Failure) {
+    out::tell(format_args!("{failure}; waiting for it"));
 }
 
 async fn print_plan(planned: Planned, globals: &Globals) -> Result<()> {

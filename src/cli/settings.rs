@@ -1,6 +1,8 @@
 //! The flags that `run` and `bundle` share: one for each runtime key, and where the settings come
 //! from.
 
+mod log_option;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -67,8 +69,10 @@ pub fn add_flags(command: Command) -> Command {
     );
     for key in keys::KEYS.iter().filter(|key| !key.flag.is_empty()) {
         command = command.arg(flag(key));
-        if key.name == "init" {
-            command = command.arg(opposite(key));
+        match key.name {
+            "init" => command = command.arg(opposite(key)),
+            "log_max_file" => command = command.arg(log_option::flag(key)),
+            _ => {}
         }
     }
     command
@@ -263,6 +267,9 @@ fn flags(matches: &ArgMatches) -> Layer {
                 layer.say(key, text, Origin::Flag);
             }
         }
+    }
+    for (key, text) in log_option::given(matches) {
+        layer.say(key, text, Origin::Flag);
     }
     if given(matches, "no-init")
         && let Some(key) = keys::find("init")

@@ -210,13 +210,13 @@ mod tests {
     #[test]
     fn a_flag_of_docker_s_says_what_to_do_instead() {
         for args in [
-            &["airtight", "run", "-d", "image"][..],
-            &["airtight", "run", "-itd", "image"],
-            &["airtight", "run", "--detach=true", "image"],
+            &["airtight", "run", "-P", "image"][..],
+            &["airtight", "run", "-itP", "image"],
+            &["airtight", "run", "--publish=80", "image"],
         ] {
             let failure = refused(args);
             assert!(failure.to_string().contains("docker's flag -"), "{failure}");
-            assert!(failure.hints()[0].contains("systemd-run"), "{failure:?}");
+            assert!(failure.hints()[0].contains("--network host"), "{failure:?}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::layer::{Item, Origin};
 use super::values::Variable;
-use crate::failure::Result;
+use crate::failure::{Context, Kind, Result};
 use crate::regular_file::{self, Refusal};
 
 /// Beyond this it is no list of variables; execve(2) would refuse it as well.
@@ -16,6 +16,16 @@ const MAX_SIZE: u64 = 1 << 20;
 pub fn read(item: &Item) -> Result<Vec<Variable>> {
     let bytes = bytes(item).map_err(|why| item.refuse(why))?;
     parse(&bytes).map_err(|why| item.refuse(why))
+}
+
+/// Reads the file `path` of a person's.
+pub fn read_path(path: &Path) -> Result<Vec<Variable>> {
+    let what = || format!("cannot read {}", path.display());
+    let bytes = File::open(path)
+        .map_err(Refusal::from)
+        .and_then(|file| regular_file::read_stream(file, MAX_SIZE))
+        .or_fail(Kind::Usage, what)?;
+    parse(&bytes).or_fail(Kind::Usage, what)
 }
 
 /// A person may name a pipe (`--env-file <(pass show db)`), and waits for whoever writes to it, as

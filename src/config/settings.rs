@@ -10,8 +10,11 @@ mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::Serialize;
 
 use self::environment::{Environment, environment};
 use self::limits::limits;
@@ -24,9 +27,10 @@ use super::ceilings::Fences;
 use super::image::{check_tag, final_image};
 use super::layer::Merged;
 use super::values::{
-    AppArmor, BlkioWeight, Bytes, CpuShares, Cpus, Device, Invalid, IpcMode, Label, Mount,
-    NetworkMode, OomScoreAdj, PidMode, PidsLimit, Seccomp, SecurityOption, SwapLimit, Ulimit,
-    UtsMode, clean_absolute, duration, hostname, signal_number, sysctl, working_dir,
+    AppArmor, BlkioWeight, Bytes, CpuShares, Cpus, Device, Invalid, IpcMode, Label, LogDriver,
+    Mount, NetworkMode, OnConflict, OomScoreAdj, OwnerDeath, PidMode, PidsLimit, Seccomp,
+    SecurityOption, SwapLimit, Ulimit, UtsMode, clean_absolute, duration, hostname, log_files,
+    log_size, signal_number, sysctl, truth, working_dir,
 };
 use crate::cgroup::Subpath;
 use crate::containerd::socket_path;
@@ -67,7 +71,13 @@ pub struct Settings {
     pub stop_signal: Option<i32>,
     pub stop_timeout: Duration,
     pub timeout: Option<Duration>,
+    /// Whether nothing is kept of a detached run; None where nobody says.
+    pub remove: Option<bool>,
+    pub log: Log,
     pub name: Option<ContainerId>,
+    pub key: Option<String>,
+    pub on_conflict: OnConflict,
+    pub on_owner_death: OwnerDeath,
     pub labels: Vec<Label>,
     pub hostname: Option<String>,
     pub mounts: Vec<Mount>,
@@ -108,6 +118,19 @@ pub struct Limits {
     pub cpuset_mems: Option<String>,
     pub pids: Option<PidsLimit>,
     pub blkio_weight: Option<BlkioWeight>,
+}
+
+/// What becomes of a detached run's output.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[allow(
+    missing_docs,
+    reason = "runtime-specs/keys.yaml says what each key means"
+)]
+pub struct Log {
+    pub driver: LogDriver,
+    /// None is unlimited.
+    pub max_size: Option<u64>,
+    pub max_files: NonZeroU32,
 }
 
 /// `--security-opt`, sorted.
@@ -160,8 +183,6 @@ impl Settings {
         if let Some(item) = merged.one("socket_path") {
             socket_path(&item.text).map_err(|why| item.refuse(why))?;
         }
-        // Nothing of a finished run stays, whatever it says; but what it says is right or wrong.
-        switch(merged, "remove_container_after_exit")?;
         Ok(Self {
             image: image.parse().map_err(|why: Failure| named_by.refuse(why))?,
             command,
@@ -194,7 +215,16 @@ impl Settings {
             stop_signal: optional_with(merged, "stop_signal", signal_number)?,
             stop_timeout: required_with(merged, "stop_timeout", duration)?,
             timeout: optional_with(merged, "timeout", time_limit)?,
+            remove: optional_with(merged, "remove_container_after_exit", truth)?,
+            log: Log {
+                driver: required(merged, "log_driver")?,
+                max_size: required_with(merged, "log_max_size", log_size)?,
+                max_files: required_with(merged, "log_max_file", log_files)?,
+            },
             name: optional(merged, "name")?,
+            key: optional_with(merged, "key", not_empty)?,
+            on_conflict: required(merged, "on_conflict")?,
+            on_owner_death: required(merged, "on_owner_death")?,
             labels: each(merged, "labels")?,
             hostname: optional_with(merged, "hostname", hostname)?,
             mounts: mounts(merged, around)?,

@@ -164,7 +164,7 @@ impl Ingest {
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     deadline: Duration,
     what: (&'static str, &str),
     answer: impl Future<Output = std::result::Result<T, Status>>,

@@ -1,6 +1,7 @@
 //! One failed containerd call: which, on what, and how.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -95,6 +96,24 @@ impl Error {
         }
     }
 
+    /// A snapshotter that was killed over a snapshot is in its own way (containerd,
+    /// `snapshots/overlay`: "failed to rename: … file exists"), once: it removes that now.
+    pub fn is_of_its_own_making(&self) -> bool {
+        self.message().contains("failed to rename") && self.message().contains("file exists")
+    }
+
+    /// The directory that containerd could not make because it is there (Go's words for mkdir(2)).
+    pub fn directory_in_the_way(&self) -> Option<&Path> {
+        let (_, behind) = self.message().split_once("mkdir ")?;
+        let (path, _) = behind.split_once(": file exists")?;
+        Some(Path::new(path))
+    }
+
+    /// No answer came in time.
+    pub fn is_late(&self) -> bool {
+        matches!(self.how, How::Late(_))
+    }
+
     /// containerd's own message.
     pub fn message(&self) -> &str {
         match &self.how {
@@ -121,14 +140,12 @@ impl std::error::Error for Error {}
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let unreachable = error.is_unreachable();
-        let failure = Failure::new(Kind::Containerd, error.to_string());
-        if unreachable {
-            failure.hint(
+        if error.is_unreachable() {
+            Failure::new(Kind::ContainerdAway, error.to_string()).hint(
                 "is containerd running, and is this its address? (--address, CONTAINERD_ADDRESS)",
             )
         } else {
-            failure
+            Failure::new(Kind::Containerd, error.to_string())
         }
     }
 }

@@ -5,10 +5,15 @@
 //! that says which call failed on which object. No policy lives here: what to do on `NotFound`
 //! is the caller's business.
 
+mod away;
 mod content;
 mod error;
+mod events;
+mod snapshots;
 
 use std::future::Future;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +27,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
 pub use api::snapshots::snapshots_client::SnapshotsClient;
+pub use away::{ABSENCE, patiently};
 pub use containerd_client::{services, types};
 pub use content::Ingest;
 pub use error::Error;
@@ -37,6 +43,9 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long a socket of this host may take to accept.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a socket is missing while containerd is restarted in good order.
+const RESTART: Duration = Duration::from_secs(3);
 
 /// Image indexes and specs may be large: containerd's own client raises the limit likewise.
 const MAX_MESSAGE: usize = 16 << 20;
@@ -75,6 +84,8 @@ services! {
     content: api::content_client::ContentClient<Channel>;
     /// Applying layers to snapshots.
     diff: api::diff_client::DiffClient<Channel>;
+    /// The stream of events.
+    events: api::events_client::EventsClient<Channel>;
     /// Image records: names of root blobs.
     images: api::images_client::ImagesClient<Channel>;
     /// Which plugins containerd has.
@@ -189,26 +200,50 @@ impl Client {
 /// the socket and what to do.
 pub async fn reach(address: &str) -> Outcome<()> {
     let path = socket_path(address)?;
-    let failure = |why: std::io::Error| {
-        let hint = match why.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
-                "is it running (systemctl start containerd), and is this its socket? --address or CONTAINERD_ADDRESS names another"
-            }
-            _ => "--address or CONTAINERD_ADDRESS names another socket",
-        };
-        Failure::new(
-            Kind::Containerd,
-            format!("cannot reach containerd at {path}"),
-        )
-        .because(why)
-        .hint(hint)
+    connect(path).await.map_err(|why| unreachable(path, why))
+}
+
+/// The same, with patience where containerd seems to be away for a moment only: its socket is there, as
+/// after its death, or just gone, as in its orderly restart. `waiting` is told when the wait begins.
+pub async fn reach_patiently(address: &str, waiting: impl FnOnce(&Failure)) -> Outcome<()> {
+    let path = socket_path(address)?;
+    let Err(why) = connect(path).await else {
+        return Ok(());
     };
+    let patience = match why.kind() {
+        ErrorKind::ConnectionRefused if is_socket(path) => ABSENCE,
+        ErrorKind::NotFound if Path::new(path).parent().is_some_and(Path::is_dir) => RESTART,
+        _ => return Err(unreachable(path, why)),
+    };
+    waiting(&unreachable(path, why));
+    patiently(patience, |_| reach(address)).await
+}
+
+async fn connect(path: &str) -> std::io::Result<()> {
     let connecting = tokio::net::UnixStream::connect(path);
     match tokio::time::timeout(CONNECT_LIMIT, connecting).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(why)) => Err(failure(why)),
-        Err(_) => Err(failure(std::io::ErrorKind::TimedOut.into())),
+        Ok(connected) => connected.map(|_| ()),
+        Err(_) => Err(ErrorKind::TimedOut.into()),
     }
+}
+
+fn is_socket(path: &str) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}
+
+fn unreachable(path: &str, why: std::io::Error) -> Failure {
+    let what = format!("cannot reach containerd at {path}");
+    let (kind, hint) = match why.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => (
+            Kind::ContainerdAway,
+            "is it running (systemctl start containerd), and is this its socket? --address or CONTAINERD_ADDRESS names another",
+        ),
+        _ => (
+            Kind::Containerd,
+            "--address or CONTAINERD_ADDRESS names another socket",
+        ),
+    };
+    Failure::new(kind, what).because(why).hint(hint)
 }
 
 /// The process that listens at `address`.

@@ -2,7 +2,8 @@
 //!
 //! containerd's collector removes whatever nothing refers to, at any time. A lease holds new blobs
 //! and snapshots until the work has linked them; it is deleted when the work ends, however it
-//! ends, and expires by itself should this process die.
+//! ends, and expires by itself should this process die. It says whose it is, so that `airtight reap` need not
+//! wait for that.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -10,14 +11,18 @@ use std::time::{Duration, SystemTime};
 use containerd_client::services::v1 as api;
 
 use crate::containerd::{Client, Error};
-use crate::failure::Result;
+use crate::failure::{Context, Kind, Result};
 use crate::id::ContainerId;
+use crate::owner::{Life, Owner};
 
 /// Longer than any import takes (containerd's own client uses the same).
 const EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The label containerd's collector reads (containerd, `docs/garbage-collection.md`).
 const EXPIRE_LABEL: &str = "containerd.io/gc.expire";
+
+/// Who made it.
+const OWNER_LABEL: &str = "airtight.owner";
 
 /// Runs `work` with a client whose calls are under a new lease, named after `purpose`.
 ///
@@ -41,6 +46,39 @@ pub(crate) async fn under_lease<T>(
             "lease {id} could not be deleted ({}); it expires within a day",
             error.message()
         ))),
+    }
+}
+
+/// A lease of ours whose owner is dead.
+#[derive(Debug)]
+pub struct Left {
+    /// Its name.
+    pub id: String,
+    /// Who made it.
+    pub owner: Owner,
+}
+
+/// The leases that dead owners left: of pulls, imports and looks into images.
+pub async fn left_over(client: &Client) -> Result<Vec<Left>> {
+    let message = api::ListRequest {
+        filters: vec![format!("labels.{OWNER_LABEL:?}")],
+    };
+    let mut leases = client.leases();
+    let answer = client
+        .call(("list", "leases"), message, |m| leases.list(m))
+        .await?;
+    let left = answer.leases.into_iter().filter_map(|lease| {
+        let owner: Owner = serde_json::from_str(lease.labels.get(OWNER_LABEL)?).ok()?;
+        let id = lease.id;
+        (owner.life() == Life::Dead).then_some(Left { id, owner })
+    });
+    Ok(left.collect())
+}
+
+impl Left {
+    /// Removes it, and what it alone has kept.
+    pub async fn remove(&self, client: &Client) -> Result<(), Error> {
+        delete(client, &self.id, Collect::Now).await
     }
 }
 
@@ -79,11 +117,16 @@ impl Collect {
     }
 }
 
-async fn create(client: &Client, id: &str) -> Result<(), Error> {
+async fn create(client: &Client, id: &str) -> Result<()> {
+    let owner = serde_json::to_string(&Owner::this_process()?)
+        .or_fail(Kind::Host, || "cannot write a label")?;
     let expiry = humantime::format_rfc3339_seconds(SystemTime::now() + EXPIRY);
     let message = api::CreateRequest {
         id: id.to_owned(),
-        labels: HashMap::from([(EXPIRE_LABEL.to_owned(), expiry.to_string())]),
+        labels: HashMap::from([
+            (EXPIRE_LABEL.to_owned(), expiry.to_string()),
+            (OWNER_LABEL.to_owned(), owner),
+        ]),
     };
     let mut leases = client.leases();
     client

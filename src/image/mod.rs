@@ -30,6 +30,7 @@ use descriptor::Descriptor;
 use digest::{Digest, chain_ids};
 
 pub use find::find;
+pub use lease::left_over as leases_left_over;
 pub(crate) use lease::under_lease;
 pub use reference::Reference;
 pub use unpack::ensure_unpacked;

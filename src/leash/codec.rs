@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::protocol::{
     Exit, FromInit, FromOwner, Hello, MAX_DESCRIPTORS, MAX_PACKET, Malformed, SignalNumber,
-    SignalRefusal, Stage, Start, StartFailure, Status, WindowSize,
+    SignalRefusal, Stage, Start, StartFailure, Status, WhenAlone, WindowSize,
 };
 
 /// One encoded message.
@@ -127,6 +127,7 @@ impl FromOwner {
         match self {
             Self::Start(start) => put_start(Packet::new(1), start),
             Self::Signal(signal) => put_signal(Packet::new(2), *signal),
+            Self::WhenAlone(rule) => put_rule(Packet::new(3), *rule),
         }
     }
 
@@ -136,6 +137,7 @@ impl FromOwner {
         let message = match fields.u8()? {
             1 => Self::Start(take_start(&mut fields)?),
             2 => Self::Signal(fields.signal()?),
+            3 => Self::WhenAlone(take_rule(&mut fields)?),
             tag => return Err(Malformed::UnknownTag(tag)),
         };
         fields.end(message)
@@ -181,6 +183,25 @@ fn take_start(fields: &mut Fields<'_>) -> Result<Start, Malformed> {
         *target = fields.i32()?;
     }
     Start::new(terminal, used)
+}
+
+fn put_rule(packet: Packet, rule: WhenAlone) -> Packet {
+    match rule {
+        WhenAlone::Kill => packet.put([0]),
+        WhenAlone::Stop(signal, timeout) => {
+            put_signal(packet.put([1]), signal).put(micros(timeout).to_le_bytes())
+        }
+        WhenAlone::Keep => packet.put([2]),
+    }
+}
+
+fn take_rule(fields: &mut Fields<'_>) -> Result<WhenAlone, Malformed> {
+    Ok(match fields.u8()? {
+        0 => WhenAlone::Kill,
+        1 => WhenAlone::Stop(fields.signal()?, Duration::from_micros(fields.u64()?)),
+        2 => WhenAlone::Keep,
+        tag => return Err(Malformed::UnknownTag(tag)),
+    })
 }
 
 fn put_failure(packet: Packet, failure: &StartFailure) -> Packet {
@@ -234,7 +255,7 @@ fn take_exit(fields: &mut Fields<'_>) -> Result<Exit, Malformed> {
     })
 }
 
-/// Microseconds, the resolution of wait4's rusage; 584,000 years fit.
+/// Microseconds, the resolution of wait4's rusage; 584,000 years fit, and more is cut.
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -58,6 +58,9 @@ fn what_the_owner_says_is_understood() {
         FromOwner::Start(Start::new(size, &[]).unwrap()),
         FromOwner::Start(Start::new(size, &most).unwrap()),
         FromOwner::Signal(signal(1)),
+        FromOwner::WhenAlone(WhenAlone::Kill),
+        FromOwner::WhenAlone(WhenAlone::Keep),
+        FromOwner::WhenAlone(WhenAlone::Stop(signal(15), Duration::from_millis(1500))),
     ] {
         let packet = message.encode();
         assert_eq!(FromOwner::decode(packet.as_bytes()), Ok(message));

@@ -36,6 +36,18 @@ pub fn is_inherited(number: RawFd) -> bool {
     survives_exec(number) || kept().contains(&number)
 }
 
+/// Closes what airtight was started with and keeps, but for `wanted`.
+pub fn close_others(wanted: &[RawFd]) -> io::Result<()> {
+    let others: Vec<_> = kept()
+        .iter()
+        .filter(|number| !wanted.contains(number))
+        .copied()
+        .collect();
+    others
+        .into_iter()
+        .try_for_each(|number| take(number).map(drop))
+}
+
 fn survives_exec(number: RawFd) -> bool {
     // SAFETY: fcntl(2) takes any number and answers EBADF for one that is not open.
     let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };

@@ -29,7 +29,7 @@ pub use listener::Listener;
 pub use owner::{Event, Leash, Payload};
 pub use protocol::{
     Exit, MAX_DESCRIPTORS, Malformed, SignalNumber, SignalRefusal, Stage, StartFailure, Status,
-    WindowSize,
+    WhenAlone, WindowSize,
 };
 
 /// The directory in the container under which init finds itself and the leash.

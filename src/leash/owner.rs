@@ -1,7 +1,7 @@
 //! The owner's end of the leash.
 //!
 //! In: what the payload gets, signals. Out: events. Dropped, or closed by the kernel because the
-//! owner died, it makes init kill everything inside and exit. Nothing here waits for containerd.
+//! owner died, it makes init kill everything inside and exit, unless init was told otherwise. Nothing here waits for containerd.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -13,7 +13,7 @@ use super::packet;
 use super::peer::Peer;
 use super::protocol::{
     Exit, FromInit, FromOwner, SignalNumber, SignalRefusal, Start, StartFailure, VERSION,
-    WindowSize,
+    WhenAlone, WindowSize,
 };
 use super::watch::watch;
 use crate::failure::{Context, Failure, Kind, Result};
@@ -88,6 +88,12 @@ impl Leash {
     /// Init's pid in its own pid namespace: 1, or with the host's namespace the host's.
     pub fn pid_inside(&self) -> i32 {
         self.pid_inside
+    }
+
+    /// Says what init is to do when the leash breaks; to be called before the payload is started.
+    pub fn when_alone(&self, rule: WhenAlone) -> Result<()> {
+        self.send(&FromOwner::WhenAlone(rule).encode(), &[])
+            .or_fail(Kind::Host, || "cannot tell init what to do without us")
     }
 
     /// Has the payload started; to be called once. Our copies of its descriptors are closed, so

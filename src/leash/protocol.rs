@@ -12,7 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// The version of everything below; to be raised with any change of it.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The most descriptors one packet carries (the kernel's SCM_MAX_FD, unix(7)).
 pub const MAX_DESCRIPTORS: usize = 253;
@@ -44,10 +44,23 @@ pub enum FromInit {
     reason = "one at a time, and init allocates nothing"
 )]
 pub enum FromOwner {
-    /// Start the payload, with the packet's descriptors; always the first message.
+    /// What to do when the leash breaks; may come before [`FromOwner::Start`]. Without it: kill.
+    WhenAlone(WhenAlone),
+    /// Start the payload, with the packet's descriptors.
     Start(Start),
     /// Send a signal to the payload.
     Signal(SignalNumber),
+}
+
+/// What becomes of a payload whose owner is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenAlone {
+    /// Everything inside is killed.
+    Kill,
+    /// It gets a signal; after this time, everything inside is killed.
+    Stop(SignalNumber, Duration),
+    /// It goes on.
+    Keep,
 }
 
 /// Who init is.

@@ -13,9 +13,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 
 use super::message::{End, Order};
-use super::packet;
 use crate::failure::{Context, Kind, Result};
 use crate::leash::watch;
+use crate::packet;
 
 /// The serialized DAGs of one file; Airflow's own limit of a MySQL column is 16 MiB.
 const MAX_RESULT: usize = 64 << 20;

@@ -21,11 +21,11 @@ use self::life::Container;
 use super::control::JobNumber;
 use super::death::{Death, LastWords};
 use super::message::Said;
-use super::packet;
 use super::pool::Number;
 use super::recipe::{self, Recipe};
 use crate::failure::{Context, Kind, Result};
 use crate::leash::{inherited, rights, watch};
+use crate::packet;
 
 /// What a container has to tell.
 #[derive(Debug)]

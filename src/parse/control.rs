@@ -9,8 +9,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use super::message::End;
-use super::packet;
 use crate::leash::watch;
+use crate::packet;
 
 /// A job, for as long as we live.
 pub type JobNumber = u64;

@@ -21,11 +21,11 @@ use self::job::{Job, Place};
 use super::container::{Handle, News};
 use super::control::{Control, JobNumber};
 use super::message::{self, End, Order, Said};
-use super::packet::{self, MAX_LENGTH, Packet};
 use super::pool::{Limits, Number, Pool};
 use super::recipe::Recipe;
 use crate::failure::{Context, Kind, Result};
 use crate::leash::watch;
+use crate::packet::{self, MAX_LENGTH, Packet};
 
 /// The most descriptors that a program takes with a job; with more it would leave, and all others with it.
 const MAX_DESCRIPTORS: usize = 16;

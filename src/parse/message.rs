@@ -251,7 +251,7 @@ mod tests {
             assert_eq!(read, end);
         }
         let long = End::failed("\u{1}".repeat(1 << 20)).write();
-        assert!(long.len() < super::super::packet::MAX_LENGTH);
+        assert!(long.len() < crate::packet::MAX_LENGTH);
     }
 
     #[test]

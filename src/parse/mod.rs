@@ -19,6 +19,5 @@ pub mod discover;
 pub mod inside;
 pub mod keeper;
 pub mod message;
-pub mod packet;
 pub mod pool;
 pub mod recipe;

@@ -6,7 +6,7 @@ use crate::config::values::NetworkMode;
 use crate::survey::Survey;
 
 /// The texts of the three files.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "the names of the files")]
 pub struct EtcFiles {
     pub hosts: String,

@@ -31,7 +31,6 @@ pub fn survey() -> Survey {
             app_armor: false,
             selinux: false,
             seccomp: true,
-            boot_id: "boot".to_owned(),
             hostname: "worker.example.org".to_owned(),
         },
         cpus: NumberList::parse("0-3").unwrap(),

@@ -12,7 +12,7 @@ use crate::spec::base::Base;
 use crate::survey::{NumberList, Survey};
 
 /// Limits as the OCI spec takes them; `None` leaves the kernel's default.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[allow(
     missing_docs,
     reason = "runtime-specs/keys.yaml says what each key means"

@@ -8,6 +8,7 @@ mod environment;
 mod etc;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod identity;
 mod limits;
 mod mounts;
 mod process;
@@ -25,25 +26,32 @@ use serde::Serialize;
 
 use crate::cgroup::{Layout, Subpath};
 use crate::config::Settings;
-use crate::config::values::{AppArmor, IpcMode, NetworkMode, PidMode, Seccomp, UtsMode};
+use crate::config::settings::Log;
+use crate::config::values::{
+    AppArmor, IpcMode, NetworkMode, OwnerDeath, PidMode, Seccomp, UtsMode,
+};
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
 use crate::image::Image;
+use crate::leash::{SignalNumber, WhenAlone};
 use crate::secret;
 use crate::spec::base::Base;
 use crate::spec::{capabilities, seccomp};
 use crate::survey::{DeviceNode, Survey};
 
 pub use etc::EtcFiles;
+pub use identity::{KeyPlan, id};
 pub use limits::Resources;
 pub use mounts::{MountKind, PlannedMount, RunFile};
-pub use process::Process;
+pub use process::{Process, Streams};
 
 /// Everything that will be done for one run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     /// The container, its snapshot, its cgroup and its run directory are called so.
     pub id: ContainerId,
+    /// What the id was made from, where it was.
+    pub key: Option<KeyPlan>,
     /// What its root file system is made of.
     pub image: ImagePlan,
     /// What runs in it.
@@ -76,6 +84,8 @@ pub struct Plan {
     pub labels: BTreeMap<String, String>,
     /// How it ends.
     pub stop: StopPlan,
+    /// What is kept of it, if it is detached.
+    pub keeping: KeepingPlan,
     /// What executes it.
     pub runtime: RuntimePlan,
     /// What the user should know, though it is no reason to refuse.
@@ -83,7 +93,7 @@ pub struct Plan {
 }
 
 /// The image and how it is unpacked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "the image's own terms")]
 pub struct ImagePlan {
     pub name: String,
@@ -105,7 +115,7 @@ pub struct Namespaces {
 }
 
 /// The container's cgroup: `<mount path>/<controller…>/<subpath>/<id>`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "AIP-46's own names")]
 pub struct CgroupPlan {
     pub mount_path: PathBuf,
@@ -121,10 +131,33 @@ pub struct StopPlan {
     pub timeout: Duration,
     /// For the whole run.
     pub time_limit: Option<Duration>,
+    /// When airtight is killed.
+    pub owner_death: OwnerDeath,
+}
+
+impl StopPlan {
+    /// What init is told to do when the owner is dead.
+    pub fn when_alone(&self) -> WhenAlone {
+        match (self.owner_death, SignalNumber::try_from(self.signal)) {
+            (OwnerDeath::Keep, _) => WhenAlone::Keep,
+            (OwnerDeath::Stop, Ok(signal)) => WhenAlone::Stop(signal, self.timeout),
+            // Each signal that a plan can have is one that the kernel knows.
+            (OwnerDeath::Stop, Err(_)) | (OwnerDeath::Kill, _) => WhenAlone::Kill,
+        }
+    }
+}
+
+/// What is kept of a detached run; nothing is of another one.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct KeepingPlan {
+    /// Its output, and how much of it.
+    pub log: Log,
+    /// All of it is removed when the run has ended.
+    pub remove: bool,
 }
 
 /// containerd's runtime and the OCI runtime below it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RuntimePlan {
     /// The shim, such as `io.containerd.runc.v2`.
     pub name: String,
@@ -206,6 +239,10 @@ impl Plan {
                 .iter()
                 .map(|label| (label.name.clone(), label.value.clone()))
                 .collect(),
+            keeping: KeepingPlan {
+                log: settings.log,
+                remove: settings.remove.unwrap_or(false),
+            },
             runtime: RuntimePlan {
                 name: settings.runtime.clone(),
                 binary: settings.runtime_binary.clone(),
@@ -216,6 +253,7 @@ impl Plan {
             readonly_paths,
             hostname,
             namespaces,
+            key: identity::key(settings),
             seccomp,
             warnings,
             id,
@@ -297,6 +335,7 @@ fn stop(settings: &Settings, image: &Image) -> Result<StopPlan> {
         signal,
         timeout: settings.stop_timeout,
         time_limit: settings.timeout,
+        owner_death: settings.on_owner_death,
     })
 }
 

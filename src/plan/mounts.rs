@@ -16,7 +16,7 @@ use crate::spec::base::Base;
 use crate::survey::{SHM, Source, Survey};
 
 /// One mount of the container.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "mount(8)'s own words")]
 pub struct PlannedMount {
     pub target: String,
@@ -25,7 +25,7 @@ pub struct PlannedMount {
 }
 
 /// What is mounted.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MountKind {
     /// A file system of the kernel's.

@@ -16,7 +16,7 @@ use crate::spec::user::{NameOrId, UserSpec};
 use crate::survey::{Descriptor, Survey};
 
 /// The payload.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Process {
     /// The command and its arguments, without the init.
     pub args: Vec<String>,
@@ -56,7 +56,24 @@ pub struct Process {
     pub app_armor_profile: Option<String>,
 }
 
+/// What a process gets of ours.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams {
+    /// Our stdin.
+    pub interactive: bool,
+    /// A terminal, which has one output.
+    pub terminal: bool,
+}
+
 impl Process {
+    /// What it gets of ours.
+    pub fn streams(&self) -> Streams {
+        Streams {
+            interactive: self.interactive,
+            terminal: self.terminal,
+        }
+    }
+
     /// Hides what is secret.
     pub(super) fn mask(&mut self) {
         for variable in &mut self.environment {

@@ -10,17 +10,21 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::end::{Asked, End, PayloadEnd};
+use super::orders::end_ordered;
 use super::signals::Signals;
 use super::supervise::at;
+use crate::control::Orders;
 use crate::failure::Result;
 
 /// How long a step may still take when nobody wants its result any more.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What can end a run early.
 pub struct Early<'a> {
     /// What is sent to us.
     pub signals: &'a mut Signals,
+    /// What other commands ask of us.
+    pub orders: &'a mut Orders,
     /// When the whole run's time is over.
     pub time_limit: Option<Instant>,
 }
@@ -35,15 +39,16 @@ pub enum Attempt<T> {
 
 impl Early<'_> {
     /// Does `step` to its end, unless the run is to end.
-    pub async fn unless_asked<T>(
+    pub async fn unless_asked<T, E>(
         &mut self,
-        step: impl Future<Output = Result<T>>,
-    ) -> Result<Attempt<T>> {
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<Attempt<T>, E> {
         let mut step = pin!(step);
         let end = tokio::select! {
             // What was asked before counts, even if the step is done by now.
             biased;
             number = self.signals.end_asked() => End::before_start(Asked::Stop, number),
+            number = end_ordered(self.orders) => End::before_start(Asked::Stop, number),
             () = at(self.time_limit) => End::before_start(Asked::Timeout, nix::libc::SIGTERM),
             done = &mut step => return done.map(Attempt::Done),
         };
@@ -51,6 +56,7 @@ impl Early<'_> {
             // Whatever comes of it, it is undone.
             _ = timeout(PATIENCE, step) => {}
             _ = self.signals.end_asked() => {}
+            _ = end_ordered(self.orders) => {}
         }
         Ok(Attempt::Ended(end))
     }

@@ -5,6 +5,7 @@ use nix::libc;
 
 use super::verdict::Cause;
 use crate::cgroup::Usage;
+use crate::failure::Failure;
 use crate::leash::{Stage, StartFailure, Status};
 
 /// Why the payload was asked to end.
@@ -41,6 +42,14 @@ pub enum PayloadEnd {
 }
 
 impl End {
+    /// Nobody asked for it, and nobody knows more.
+    pub fn lost(why: &Failure) -> Self {
+        Self {
+            payload: PayloadEnd::Lost(why.to_string()),
+            asked: None,
+        }
+    }
+
     /// The cause, with what the cgroup counted. An exit code cannot show that memory ran out.
     pub fn cause(&self, program: &str, usage: &Usage) -> Cause {
         let oom = usage.oom_kills.is_some_and(|kills| kills > 0);

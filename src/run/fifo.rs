@@ -10,22 +10,22 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tokio::sync::oneshot;
 
-use super::launch::TaskStdio;
 use super::stdio::{Output, copy};
+use super::task::TaskStdio;
 use crate::failure::{Context, Kind, Result};
-use crate::plan::Process;
+use crate::plan::Streams;
 
-/// The FIFOs of one run.
+/// The FIFOs of one process.
 #[derive(Debug)]
 pub struct Fifos {
     stdin: Option<PathBuf>,
+    /// Writers of ours, so that output does not end with a shim that is given up for another.
+    _kept: Vec<File>,
     /// What containerd is to be told.
     pub task: TaskStdio,
     /// To wait for at the end.
@@ -33,8 +33,8 @@ pub struct Fifos {
 }
 
 impl Fifos {
-    /// Makes them in `dir` and starts copying output. A terminal has one output.
-    pub fn prepare(process: &Process, dir: &Path) -> Result<Self> {
+    /// Makes them in `dir` and starts copying output.
+    pub fn prepare(process: Streams, dir: &Path) -> Result<Self> {
         let cannot = || format!("cannot make the payload's FIFOs in {}", dir.display());
         let make = |name: &str| -> io::Result<PathBuf> {
             let path = dir.join(name);
@@ -47,14 +47,16 @@ impl Fifos {
             .transpose()
             .or_fail(Kind::Host, cannot)?;
         let mut output = Output::default();
+        let mut kept = Vec::new();
         let stdout = make("stdout").or_fail(Kind::Host, cannot)?;
-        relay(&stdout, io::stdout().as_fd(), &mut output).or_fail(Kind::Host, cannot)?;
+        kept.push(relay(&stdout, io::stdout().as_fd(), &mut output).or_fail(Kind::Host, cannot)?);
         let stderr = (!process.terminal)
             .then(|| make("stderr"))
             .transpose()
             .or_fail(Kind::Host, cannot)?;
         if let Some(stderr) = &stderr {
-            relay(stderr, io::stderr().as_fd(), &mut output).or_fail(Kind::Host, cannot)?;
+            let relayed = relay(stderr, io::stderr().as_fd(), &mut output);
+            kept.push(relayed.or_fail(Kind::Host, cannot)?);
         }
         let text = |path: Option<&PathBuf>| {
             path.map(|path| path.display().to_string())
@@ -68,6 +70,7 @@ impl Fifos {
         };
         Ok(Self {
             stdin,
+            _kept: kept,
             task,
             output,
         })
@@ -98,23 +101,13 @@ impl Fifos {
     }
 }
 
-/// Copies what comes out of the FIFO at `path`, which the shim reads too.
-fn relay(path: &Path, to: BorrowedFd<'_>, output: &mut Output) -> io::Result<()> {
+/// Copies what comes out of the FIFO at `path`, which the shim reads too; a writer, without which it ends.
+fn relay(path: &Path, to: BorrowedFd<'_>, output: &mut Output) -> io::Result<File> {
     let to = File::from(to.try_clone_to_owned()?);
-    output.relay(open(path, false)?, to, wait_for_writer)
-}
-
-/// A FIFO that nobody has opened for writing yet reads as ended; poll(2) waits for the first writer.
-fn wait_for_writer(fifo: &File) {
-    loop {
-        match poll(
-            &mut [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)],
-            PollTimeout::NONE,
-        ) {
-            Err(Errno::EINTR) => {}
-            _ => return,
-        }
-    }
+    let from = open(path, false)?;
+    let kept = open(path, true)?;
+    output.relay(from, to)?;
+    Ok(kept)
 }
 
 /// Opens without waiting for the other side, and then makes reads and writes wait.

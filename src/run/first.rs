@@ -6,8 +6,11 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use tokio::io::unix::AsyncFd;
+
 use crate::cgroup::Group;
 use crate::leash::pidfd;
+use crate::leash::watch::watch;
 
 /// From SIGKILL to a process that is gone; one that takes longer hangs in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
@@ -15,7 +18,7 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// The first process of a container.
 #[derive(Debug)]
 pub struct FirstProcess {
-    handle: Option<OwnedFd>,
+    handle: Option<AsyncFd<OwnedFd>>,
     group: Group,
 }
 
@@ -25,14 +28,26 @@ impl FirstProcess {
     pub fn hold(pid: u32, group: Group) -> Self {
         let pid = i32::try_from(pid).ok();
         let handle = pid.and_then(|pid| pidfd::open(pid).ok());
+        let handle = handle.and_then(|handle| watch(handle).ok());
         Self { handle, group }
+    }
+
+    /// Resolves when it has ended, whether or not anybody has waited for it (pidfd_open(2), poll).
+    pub async fn ended(&self) {
+        if let Some(handle) = &self.handle
+            && handle.readable().await.is_ok()
+        {
+            return;
+        }
+        // Without a handle only the shim knows.
+        std::future::pending().await
     }
 
     /// Sends it a signal. One that is gone already is none to worry about.
     pub fn signal(&self, number: i32) {
         if let Some(handle) = &self.handle {
             // What cannot be signalled is left to the kill of the whole tree.
-            let _ = pidfd::signal(handle, number);
+            let _ = pidfd::signal(handle.get_ref(), number);
         }
     }
 

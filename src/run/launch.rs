@@ -10,9 +10,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use containerd_client::services::v1::container::Runtime;
-use containerd_client::services::v1::snapshots::PrepareSnapshotRequest;
+use containerd_client::services::v1::snapshots::{
+    MountsRequest, PrepareSnapshotRequest, StatSnapshotRequest,
+};
 use containerd_client::services::v1::{
-    CloseIoRequest, Container, CreateContainerRequest, CreateTaskRequest, StartRequest,
+    CloseIoRequest, Container, CreateContainerRequest, GetContainerRequest,
 };
 use containerd_client::types::Mount;
 use oci_spec::runtime::Spec;
@@ -20,14 +22,17 @@ use prost_types::Any;
 
 use super::Job;
 use super::fenced;
-use super::record::Record;
+use super::names;
+use super::record::{self, Record};
 use super::rootfs::{self, Question};
 use super::runc::Options;
 use super::state::RunDir;
 use super::step::{Step, reached};
+use super::task::TaskStdio;
 use super::verdict::Phases;
+use super::volumes;
 use crate::cgroup::{Group, Hierarchies, Subpath};
-use crate::containerd::Client;
+use crate::containerd::{ABSENCE, Client, Error, Result as Answer, patiently};
 use crate::failure::{Context, Kind, Result};
 use crate::id::ContainerId;
 use crate::image;
@@ -35,8 +40,6 @@ use crate::leash::{self, Listener};
 use crate::plan::MountKind;
 use crate::spec::{self, Places, SettledMounts};
 
-/// The label that tells our containers and snapshots from others, and a boot from the next.
-pub const BOOT_LABEL: &str = "airtight.boot-id";
 /// Keeps containerd's collector away from the snapshot until the container record refers to it
 /// (containerd, docs/garbage-collection.md).
 const ROOT_LABEL: &str = "containerd.io/gc.root";
@@ -66,12 +69,17 @@ impl Launch<'_> {
     pub async fn create(self, stdio: &TaskStdio, phases: &mut Phases) -> Result<Created> {
         self.write_files()?;
         reached(Step::Files);
-        image::ensure_unpacked(
-            self.job.client,
-            self.job.image,
-            &self.job.plan.image.snapshotter,
-        )
+        let Job {
+            client,
+            image,
+            plan,
+            ..
+        } = self.job;
+        patiently(ABSENCE, |_| {
+            image::ensure_unpacked(client, image, &plan.image.snapshotter)
+        })
         .await?;
+        reached(Step::Unpacked);
         let mounts = self.prepare_snapshot().await?;
         phases.lap("snapshot");
         reached(Step::Snapshot);
@@ -81,7 +89,7 @@ impl Launch<'_> {
         self.create_container(&spec).await?;
         phases.lap("container");
         reached(Step::Container);
-        self.create_cgroup()?;
+        self.create_cgroup().await?;
         reached(Step::Cgroup);
         let listener = self.listen()?;
         reached(Step::Socket);
@@ -91,21 +99,6 @@ impl Launch<'_> {
         phases.lap("task");
         reached(Step::Task);
         Ok(Created { pid, listener })
-    }
-
-    /// Lets the container's first process run.
-    pub async fn start(self) -> Result<()> {
-        let id = self.job.plan.id.as_str();
-        let request = StartRequest {
-            container_id: id.to_owned(),
-            exec_id: String::new(),
-        };
-        let mut tasks = self.job.client.tasks();
-        self.job
-            .client
-            .call(("start task", id), request, |request| tasks.start(request))
-            .await?;
-        Ok(())
     }
 
     fn places(&self) -> Places {
@@ -127,6 +120,7 @@ impl Launch<'_> {
 
     async fn prepare_snapshot(&self) -> Result<Vec<Mount>> {
         let key = self.job.plan.id.as_str();
+        let text = self.record.text()?;
         let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
         let request = PrepareSnapshotRequest {
             snapshotter: self.job.plan.image.snapshotter.clone(),
@@ -134,22 +128,85 @@ impl Launch<'_> {
             parent: self.job.plan.image.chain_id.clone(),
             labels: HashMap::from([
                 (ROOT_LABEL.to_owned(), now),
-                (BOOT_LABEL.to_owned(), self.record.boot_id.clone()),
+                (record::LABEL.to_owned(), text),
             ]),
         };
-        let mut snapshots = self.job.client.snapshots();
-        let prepared = self
-            .job
-            .client
-            .call(("prepare snapshot", key), request, |request| {
-                snapshots.prepare(request)
+        let prepare = async || {
+            patiently(ABSENCE, |before| {
+                let request = request.clone();
+                async move {
+                    let mut done = self.prepare_once(request.clone()).await;
+                    if done.as_ref().is_err_and(Error::is_of_its_own_making) {
+                        done = self.prepare_once(request.clone()).await;
+                    }
+                    match done {
+                        Err(why) if why.is_already_exists() && before > 0 => {
+                            self.prepared_before(&request, why).await
+                        }
+                        done => done,
+                    }
+                }
             })
-            .await?;
-        Ok(prepared.mounts)
+            .await
+        };
+        self.taking_the_name(prepare).await
+    }
+
+    async fn prepare_once(&self, request: PrepareSnapshotRequest) -> Result<Vec<Mount>, Error> {
+        let client = self.job.client;
+        let key = request.key.clone();
+        let mut snapshots = client.snapshots();
+        let prepared = client.call(("prepare snapshot", &key), request, |request| {
+            snapshots.prepare(request)
+        });
+        Ok(prepared.await?.mounts)
+    }
+
+    /// The snapshot that we made when we had no answer; `why` if it is another.
+    async fn prepared_before(
+        &self,
+        wanted: &PrepareSnapshotRequest,
+        why: Error,
+    ) -> Result<Vec<Mount>, Error> {
+        let client = self.job.client;
+        let key = wanted.key.as_str();
+        let request = StatSnapshotRequest {
+            snapshotter: wanted.snapshotter.clone(),
+            key: key.to_owned(),
+        };
+        let mut snapshots = client.snapshots();
+        let found = client.call(("look up snapshot", key), request, |request| {
+            snapshots.stat(request)
+        });
+        let info = found.await?.info.unwrap_or_default();
+        if (&info.labels, &info.parent) != (&wanted.labels, &wanted.parent) {
+            return Err(why);
+        }
+        let request = MountsRequest {
+            snapshotter: wanted.snapshotter.clone(),
+            key: key.to_owned(),
+        };
+        let mut snapshots = client.snapshots();
+        let mounts = client.call(("look at snapshot", key), request, |request| {
+            snapshots.mounts(request)
+        });
+        Ok(mounts.await?.mounts)
+    }
+
+    /// What `make` makes under the run's name; what a dead run has left of that name goes first.
+    async fn taking_the_name<T>(&self, make: impl AsyncFn() -> Answer<T>) -> Result<T> {
+        match make().await {
+            Err(why) if why.is_already_exists() => {
+                names::reclaim(self.record, self.job.client, self.job.state).await?;
+                Ok(make().await?)
+            }
+            made => Ok(made?),
+        }
     }
 
     async fn spec(&self, mounts: &[Mount]) -> Result<Spec> {
         let places = self.places();
+        volumes::prepare(self.record)?;
         let at = self.dir.path().join("rootfs");
         fs::create_dir(&at).or_fail(Kind::Host, || format!("cannot make {}", at.display()))?;
         let volumes = self
@@ -194,7 +251,7 @@ impl Launch<'_> {
             systemd_cgroup: matches!(self.job.plan.cgroup.subpath, Subpath::Systemd { .. }),
         };
         let mut labels: HashMap<_, _> = self.job.plan.labels.clone().into_iter().collect();
-        labels.insert(BOOT_LABEL.to_owned(), self.record.boot_id.clone());
+        labels.insert(record::LABEL.to_owned(), self.record.text()?);
         let container = Container {
             id: id.to_owned(),
             image: self.job.plan.image.name.clone(),
@@ -211,20 +268,55 @@ impl Launch<'_> {
             snapshot_key: id.to_owned(),
             ..Container::default()
         };
+        let create = async || {
+            patiently(ABSENCE, |before| {
+                let container = container.clone();
+                async move {
+                    match self.create_container_once(container.clone()).await {
+                        Err(why) if why.is_already_exists() && before > 0 => {
+                            self.created_before(&container, why).await
+                        }
+                        done => done,
+                    }
+                }
+            })
+            .await
+        };
+        self.taking_the_name(create).await
+    }
+
+    async fn create_container_once(&self, container: Container) -> Result<(), Error> {
+        let client = self.job.client;
+        let id = container.id.clone();
         let request = CreateContainerRequest {
             container: Some(container),
         };
-        let mut containers = self.job.client.containers();
-        self.job
-            .client
-            .call(("create container", id), request, |request| {
-                containers.create(request)
-            })
-            .await?;
-        Ok(())
+        let mut containers = client.containers();
+        let created = client.call(("create container", &id), request, |request| {
+            containers.create(request)
+        });
+        created.await.map(|_| ())
     }
 
-    fn create_cgroup(&self) -> Result<()> {
+    /// Whether it is the container that we made when we had no answer; `why` if it is another.
+    async fn created_before(&self, wanted: &Container, why: Error) -> Result<(), Error> {
+        let client = self.job.client;
+        let request = GetContainerRequest {
+            id: wanted.id.clone(),
+        };
+        let mut containers = client.containers();
+        let found = client.call(("look at container", &wanted.id), request, |request| {
+            containers.get(request)
+        });
+        // The spec names our run directory, which nobody else has.
+        match found.await?.container {
+            Some(found) if found.labels == wanted.labels && found.spec == wanted.spec => Ok(()),
+            _ => Err(why),
+        }
+    }
+
+    pub(super) async fn create_cgroup(&self) -> Result<()> {
+        names::clear_cgroup(self.record).await?;
         let cgroup = &self.job.plan.cgroup;
         let hierarchies = Hierarchies::detect(&cgroup.mount_path)?;
         Group::create(
@@ -232,6 +324,7 @@ impl Launch<'_> {
             &cgroup.subpath,
             &self.job.plan.id,
             &self.job.state.cgroup_parents(),
+            &self.record.text()?,
         )?;
         Ok(())
     }
@@ -244,30 +337,6 @@ impl Launch<'_> {
             .init
             .then(|| Listener::bind(&path))
             .transpose()
-    }
-
-    async fn create_task(&self, rootfs: Vec<Mount>, stdio: &TaskStdio) -> Result<u32> {
-        let id = self.job.plan.id.as_str();
-        let request = CreateTaskRequest {
-            container_id: id.to_owned(),
-            rootfs,
-            stdin: stdio.stdin.clone(),
-            stdout: stdio.stdout.clone(),
-            stderr: stdio.stderr.clone(),
-            terminal: stdio.terminal,
-            ..CreateTaskRequest::default()
-        };
-        let mut tasks = self.job.client.tasks();
-        let created = self
-            .job
-            .client
-            .call(("create task", id), request, |request| {
-                tasks.create(request)
-            })
-            .await;
-        created
-            .map(|response| response.pid)
-            .map_err(|why| super::runc::explain(why, self.job.plan))
     }
 }
 
@@ -285,14 +354,4 @@ pub async fn close_stdin(client: &Client, id: &ContainerId) -> Result<()> {
         })
         .await?;
     Ok(())
-}
-
-/// What the shim is to connect: nothing where the init gets descriptors from us.
-#[derive(Debug, Default)]
-#[allow(missing_docs, reason = "fields of containerd's CreateTaskRequest")]
-pub struct TaskStdio {
-    pub stdin: String,
-    pub stdout: String,
-    pub stderr: String,
-    pub terminal: bool,
 }

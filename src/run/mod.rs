@@ -3,57 +3,82 @@
 //! [`execute`] takes a plan to its end. Whatever happens in between, cleanup comes last and needs only
 //! the record, which is the first thing written.
 
+pub mod adopt;
+pub mod belongings;
 pub mod cleanup;
+mod detached;
+mod earlier;
 mod early;
 mod end;
 pub mod fenced;
-mod fifo;
+pub mod fifo;
 mod first;
-mod launch;
+pub mod guard;
+mod hand_over;
+pub mod launch;
+mod names;
+mod note;
+mod orders;
+pub mod papers;
 pub mod preview;
 mod progress;
 mod readable;
 pub mod record;
 mod release;
 mod rootfs;
-mod runc;
+pub mod runc;
+pub mod seen;
 mod shim;
-mod signals;
+pub mod signals;
 pub mod state;
-mod stdio;
+pub mod stdio;
 pub mod step;
 mod supervise;
-mod terminal;
-mod thread;
+pub mod task;
+pub mod terminal;
+pub mod thread;
 pub mod verdict;
+pub mod volumes;
 mod wait;
 
-use std::process;
+use std::pin::pin;
+use std::time::Duration;
 
 use tokio::sync::oneshot::Receiver;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
+use self::adopt::Orphan;
 use self::early::{Attempt, Early};
 use self::end::End;
 use self::fifo::Fifos;
 use self::first::FirstProcess;
-use self::launch::{Created, Launch, TaskStdio};
+use self::guard::Beside;
+use self::hand_over::hand_over;
+use self::launch::{Created, Launch};
+use self::note::Note;
+use self::papers::{Holding, Papers};
 pub use self::readable::MustRead;
 use self::record::Record;
 use self::signals::Signals;
 use self::state::{RunDir, State};
-use self::stdio::{Output, Stdio};
 use self::step::{Step, reached};
 use self::supervise::{Supervisor, WaitForTask};
+use self::task::{NotStarted, TaskStdio};
 use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
-use crate::cgroup::{Group, Usage};
+use crate::config::values::OwnerDeath;
 use crate::containerd::Client;
+use crate::control::{Door, Orders};
 use crate::failure::{Failure, Kind, Result};
+use crate::id::ContainerId;
 use crate::image::Image;
-use crate::leash::{Leash, Listener, Payload, pids};
+use crate::leash::{Leash, Listener, pids};
+use crate::owner::Owner;
 use crate::plan::{MountKind, Plan};
 use crate::survey::{Descriptor, Survey};
+
+/// A start that takes longer is one that containerd or the shim is in the way of.
+const START_USUALLY: Duration = Duration::from_secs(2);
 
 /// Where things are, for one run.
 #[derive(Debug, Clone)]
@@ -74,6 +99,10 @@ pub struct Job<'a> {
     pub connection: &'a Connection,
     pub state: &'a State,
     pub must_read: Option<MustRead<'a>>,
+    /// Told when the payload has been started.
+    pub on_start: &'a dyn Fn(),
+    /// Who holds it.
+    pub holding: Holding,
 }
 
 /// The verdict, and for a run that did not start the failure behind it.
@@ -88,62 +117,169 @@ pub struct Outcome {
 ///
 /// An error means that nothing was begun; a run that failed half-way is an outcome.
 pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
-    job.check_terminal()?;
+    job.check_streams()?;
     let mut signals = Signals::listen()?;
-    let record = job.record();
-    // Cleanup removes everything of this name: nothing of it may be somebody else's.
-    cleanup::must_be_free(&record, job.client).await?;
-    let dir = job.state.create(&record)?;
+    let begun = begin(job, &mut signals).await?;
     phases.lap("record");
-    reached(Step::Record);
-
-    let lived = live(job, &record, &dir, &mut signals, &mut phases).await;
-    reached(Step::End);
-    let usage = job.usage();
-    let leftovers = cleanup::undo(&record, job.client, job.state, dir).await;
-    phases.lap("cleanup");
-
+    let (record, client, dir, heir_of, ran) = match begun {
+        Begun::PickedUp(orphan) => {
+            (job.on_start)();
+            let heir_of = Some(orphan.heir_of);
+            let taken = orphan.run(job, &mut signals, &mut phases).await;
+            let (record, client, dir, ran) = taken;
+            (record, client, dir, heir_of, ran)
+        }
+        Begun::Made(record, dir) => {
+            reached(Step::Record);
+            let launch = Launch {
+                job,
+                record: &record,
+                dir: &dir,
+            };
+            let ran = run(launch, &mut signals, &mut phases).await;
+            (*record, job.client.clone(), dir, None, ran)
+        }
+    };
+    let Ran {
+        papers,
+        door: _door,
+        lived,
+    } = ran;
+    let group = record.group().ok().flatten();
+    let usage = group.map(|group| group.usage()).unwrap_or_default();
     let (cause, failure) = match lived {
         Ok(end) => (end.cause(job.program(), &usage), None),
         Err(failure) => (Cause::start_failed(&failure), Some(failure)),
     };
-    Ok(Outcome {
-        verdict: Verdict::new(job.facts(), cause, phases, usage, leftovers),
-        failure,
-    })
+    let said = papers.as_ref().map(|papers| papers.say_end(&cause));
+    reached(Step::End);
+    let facts = RunFacts::of(&record);
+    let undone = cleanup::undo(&record, &client, job.state, dir).await;
+    let mut leftovers = undone.left;
+    leftovers.extend(said.and_then(Result::err).map(|why| why.to_string()));
+    phases.lap("cleanup");
+    let verdict = Verdict::new(facts, cause, phases, usage, leftovers);
+    let mut verdict = verdict.picked_up(heir_of);
+    if let Some(papers) = papers
+        && let Err(why) = papers.close(&verdict).await
+    {
+        verdict.leftovers.push(why.to_string());
+    }
+    Ok(Outcome { verdict, failure })
+}
+
+/// What a run begins with.
+enum Begun {
+    /// Its own record, and nothing else yet.
+    Made(Box<Record>, RunDir),
+    /// A run with the same key that has lost its owner.
+    PickedUp(Box<Orphan>),
+}
+
+async fn begin(job: Job<'_>, signals: &mut Signals) -> Result<Begun> {
+    loop {
+        if let Some(key) = &job.plan.key
+            && let Some(orphan) = job.earlier(key, signals).await?
+        {
+            return Ok(Begun::PickedUp(Box::new(orphan)));
+        }
+        let record = job.record()?;
+        names::cgroup_must_be_free(&record)?;
+        match job.state.create(&record) {
+            // Another one with the same key was quicker.
+            Err(_) if job.plan.key.is_some() && job.state.record(&record.id)?.is_some() => {}
+            made => return made.map(|dir| Begun::Made(Box::new(record), dir)),
+        }
+    }
+}
+
+/// What there is when the payload has ended.
+struct Ran {
+    papers: Option<Papers>,
+    /// Others may ask for an end until the end.
+    door: Option<Door>,
+    lived: Result<End>,
+}
+
+async fn run(launch: Launch<'_>, signals: &mut Signals, phases: &mut Phases) -> Ran {
+    let (papers, (door, orders)) = match prepare(launch) {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            return Ran {
+                papers: None,
+                door: None,
+                lived: Err(failure),
+            };
+        }
+    };
+    let lived = live(launch, &papers, signals, orders, phases).await;
+    Ran {
+        papers: Some(papers),
+        door: Some(door),
+        lived,
+    }
+}
+
+fn prepare(launch: Launch<'_>) -> Result<(Papers, (Door, Orders))> {
+    let papers = launch.job.papers(launch.dir, launch.record)?;
+    Ok((papers, Door::open(launch.dir.path())?))
 }
 
 /// From nothing to the payload's end.
 async fn live(
-    job: Job<'_>,
-    record: &Record,
-    dir: &RunDir,
+    launch: Launch<'_>,
+    papers: &Papers,
     signals: &mut Signals,
+    mut orders: Orders,
     phases: &mut Phases,
 ) -> Result<End> {
-    let launch = Launch { job, record, dir };
+    let Launch { job, record, dir } = launch;
+    let is_kept = record.on_owner_death == OwnerDeath::Keep;
     let process = &job.plan.process;
-    let fifos = if process.init {
+    let fifos = if process.init || job.is_detached() {
         None
     } else {
-        Some(Fifos::prepare(process, dir.path())?)
+        Some(Fifos::prepare(process.streams(), dir.path())?)
     };
-    let nothing = TaskStdio::default();
+    let others = match job.holding {
+        Holding::Detached => detached::task_stdio(process, papers)?,
+        Holding::Foreground => TaskStdio::default(),
+    };
     let mut early = Early {
         time_limit: job.time_limit(phases),
         signals,
+        orders: &mut orders,
     };
-    let task_stdio = fifos.as_ref().map_or(&nothing, |fifos| &fifos.task);
+    let task_stdio = fifos.as_ref().map_or(&others, |fifos| &fifos.task);
     let creating = launch.create(task_stdio, phases);
     let Created { pid, listener } = match early.unless_asked(creating).await? {
         Attempt::Done(created) => created,
         Attempt::Ended(end) => return Ok(end),
     };
 
-    let mut task = wait_for_task(job);
-    let first = FirstProcess::hold(pid, job.group()?);
-    let mut output = Output::default();
+    let mut task = wait_for_task(job.client, &job.plan.id);
+    detached::check_log(papers)?;
+    let on_start = |inside: Option<i32>| {
+        // The payload runs: nothing may keep us from watching it. A disk that is full costs the time in a
+        // list, and what an heir would know.
+        if is_kept {
+            let _ = Note::Begun(inside).write(dir.path());
+        }
+        let _ = papers.say_started(pid);
+        (job.on_start)();
+    };
+    let group = record.present_group()?;
+    let beside = Beside {
+        client: job.client.clone(),
+        id: job.plan.id.clone(),
+        dir: dir.path().to_owned(),
+        group: group.clone(),
+    };
+    let first = FirstProcess::hold(pid, group);
+    let output;
     let mut terminal = None;
+    // Open as long as the payload runs.
+    let mut _stdin = None;
     let leash = if let Some(listener) = listener {
         let starting = start_init(launch, listener, &mut task);
         let leash = match early.unless_asked(starting).await? {
@@ -153,7 +289,11 @@ async fn live(
         if process.random_pids {
             randomise_pids(pid)?;
         }
-        output.copies = hand_over(job, &leash)?;
+        leash.when_alone(job.plan.stop.when_alone())?;
+        if is_kept {
+            Note::Asked.write(dir.path())?;
+        }
+        (output, _stdin) = hand_over(job, &leash)?;
         Some(leash)
     } else {
         if process.terminal {
@@ -163,8 +303,14 @@ async fn live(
         }
         // From the start on nothing may fail here: the payload runs.
         let stdin = fifos.as_ref().map(Fifos::feed).transpose()?.flatten();
-        launch.start().await?;
+        match start_payload(launch, &first, &mut early).await {
+            Ok(Attempt::Done(())) => {}
+            Ok(Attempt::Ended(end)) => return Ok(end),
+            Err(NotStarted::Refused(failure)) => return Err(failure),
+            Err(NotStarted::Unknown(failure)) => return Ok(End::lost(&failure)),
+        }
         phases.lap("start");
+        on_start(None);
         reached(Step::Start);
         terminal.iter().for_each(Terminal::resize);
         close_stdin_at_its_end(job, stdin);
@@ -172,29 +318,73 @@ async fn live(
         None
     };
     let supervisor = Supervisor {
+        record,
         stop: job.plan.stop,
         time_limit: early.time_limit,
         signals: early.signals,
+        orders: early.orders,
         first,
+        beside,
         leash,
         terminal,
-        interactive: process.interactive,
+        interactive: process.interactive && !job.is_detached(),
         output,
+        payload: None,
+        on_start: &|inside| on_start(Some(inside)),
     };
     Ok(supervisor.watch(task, phases).await)
 }
 
-/// Starts the init and waits for its call.
+/// Starts the init and waits for its call, which counts more than containerd's answer.
 async fn start_init(
     launch: Launch<'_>,
     listener: Listener,
     task: &mut WaitForTask,
 ) -> Result<Leash> {
-    launch.start().await?;
+    let mut starting = pin!(launch.start());
+    let mut calling = pin!(listener.accept());
+    let called = tokio::select! {
+        biased;
+        started = &mut starting => {
+            started?;
+            None
+        }
+        leash = &mut calling => {
+            // A call that is given up too early is one that containerd gives up.
+            let _ = timeout(START_USUALLY, starting).await;
+            Some(leash)
+        }
+    };
     reached(Step::Start);
+    if let Some(leash) = called {
+        return leash;
+    }
     tokio::select! {
-        leash = listener.accept() => leash,
+        leash = calling => leash,
         end = task => Err(init_failed(&end)),
+    }
+}
+
+/// Starts a payload that has no init. What is sent to us meanwhile is for the payload, unless this takes
+/// long: then containerd or the shim is in the way, and neither an end that is asked for nor the payload's
+/// own waits for that.
+async fn start_payload(
+    launch: Launch<'_>,
+    first: &FirstProcess,
+    early: &mut Early<'_>,
+) -> Result<Attempt<()>, NotStarted> {
+    let mut starting = pin!(launch.start());
+    match timeout(START_USUALLY, &mut starting).await {
+        Ok(started) => started.map(Attempt::Done),
+        Err(_) => {
+            let started = async {
+                tokio::select! {
+                    started = starting => started,
+                    () = first.ended() => Ok(()),
+                }
+            };
+            early.unless_asked(started).await
+        }
     }
 }
 
@@ -208,8 +398,8 @@ fn randomise_pids(init: u32) -> Result<()> {
 }
 
 /// Starts waiting before the task is started, so that its end cannot be missed.
-fn wait_for_task(job: Job<'_>) -> WaitForTask {
-    let (client, id) = (job.client.clone(), job.plan.id.clone());
+fn wait_for_task(client: &Client, id: &ContainerId) -> WaitForTask {
+    let (client, id) = (client.clone(), id.clone());
     let waiting = tokio::spawn(async move { wait::task_end(&client, &id).await });
     Box::pin(async move {
         // The task cannot panic and is never aborted.
@@ -217,24 +407,6 @@ fn wait_for_task(job: Job<'_>) -> WaitForTask {
             .await
             .unwrap_or_else(|why| wait::TaskEnd::Lost(why.to_string()))
     })
-}
-
-/// Gives the payload its descriptors.
-fn hand_over(job: Job<'_>, leash: &Leash) -> Result<Vec<stdio::Copy>> {
-    let process = &job.plan.process;
-    let mut descriptors = stdio::passed(&process.pass_fds)?;
-    let mut copies = Vec::new();
-    let terminal = process.terminal.then(terminal::window_size);
-    if !process.terminal {
-        let stdio = Stdio::prepare(process, job.survey)?;
-        descriptors.extend((0..).zip(stdio.inside));
-        copies = stdio.copies;
-    }
-    leash.start(Payload {
-        terminal,
-        descriptors,
-    })?;
-    Ok(copies)
 }
 
 /// Tells the shim when our stdin has ended; it holds the FIFO open itself.
@@ -259,51 +431,51 @@ fn init_failed(end: &wait::TaskEnd) -> Failure {
 }
 
 impl Job<'_> {
-    /// The one conflict that only a real run has: a plan or a bundle can be made anywhere.
-    fn check_terminal(&self) -> Result<()> {
+    /// The conflicts that only a real run has: a plan or a bundle can be made anywhere.
+    fn check_streams(&self) -> Result<()> {
         let process = &self.plan.process;
+        if self.is_detached() {
+            return detached::check(process);
+        }
         let wanted = process.terminal && process.interactive;
         if wanted && self.survey.descriptor(0) != Some(Descriptor::Terminal) {
-            return Err(
-                Failure::usage("-i with -t needs a terminal, and stdin is none")
-                    .hint("leave out -t when input comes from a pipe or file"),
-            );
+            return Err(terminal::none());
         }
         Ok(())
     }
 
-    fn record(&self) -> Record {
+    fn is_detached(&self) -> bool {
+        self.holding == Holding::Detached
+    }
+
+    fn papers(&self, dir: &RunDir, record: &Record) -> Result<Papers> {
+        let shown = self.plan.clone().masked();
+        Papers::begin(self.state, dir, record, &shown, self.holding)
+    }
+
+    fn record(&self) -> Result<Record> {
         let plan = self.plan;
         let anonymous = plan
             .mounts
             .iter()
             .any(|mount| matches!(mount.kind, MountKind::Anonymous(_)));
-        Record {
+        let [state, _] = self.state.directories();
+        Ok(Record {
             id: plan.id.clone(),
-            boot_id: self.survey.facts.boot_id.clone(),
-            owner: process::id(),
+            token: ContainerId::random()?.to_string(),
+            owner: Owner::this_process()?,
+            state: state.to_owned(),
             address: self.connection.address.clone(),
             namespace: self.connection.namespace.clone(),
+            image: plan.image.name.clone(),
+            image_digest: plan.image.digest.clone(),
             snapshotter: plan.image.snapshotter.clone(),
             cgroup_mount_path: plan.cgroup.mount_path.clone(),
             cgroup_subpath: plan.cgroup.subpath.clone(),
+            on_owner_death: plan.stop.owner_death,
+            stop_timeout: plan.stop.timeout,
             volumes: anonymous.then(|| self.state.volumes(&plan.id)),
-        }
-    }
-
-    fn group(&self) -> Result<Group> {
-        let cgroup = &self.plan.cgroup;
-        let group = Group::find(&cgroup.mount_path, &cgroup.subpath, &self.plan.id)?;
-        group.ok_or_else(|| {
-            Failure::host(format!(
-                "the container has no cgroup {}",
-                self.facts().cgroup
-            ))
         })
-    }
-
-    fn usage(&self) -> Usage {
-        self.group().map(|group| group.usage()).unwrap_or_default()
     }
 
     fn time_limit(&self, phases: &Phases) -> Option<Instant> {
@@ -313,14 +485,5 @@ impl Job<'_> {
 
     fn program(&self) -> &str {
         self.plan.process.args.first().map_or("", String::as_str)
-    }
-
-    fn facts(&self) -> RunFacts {
-        RunFacts {
-            id: self.plan.id.clone(),
-            image: self.plan.image.name.clone(),
-            image_digest: self.plan.image.digest.clone(),
-            cgroup: self.plan.cgroup_path(),
-        }
     }
 }

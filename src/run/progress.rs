@@ -7,12 +7,20 @@ use tokio::time::Instant;
 
 use super::end::{Asked, PayloadEnd};
 use super::terminal::Terminal;
+use crate::containerd::ABSENCE;
 use crate::leash::{SignalNumber, Status};
 
 /// From SIGKILL to the first process until the cgroup is killed as a whole.
 pub const AFTER_KILL: Duration = Duration::from_secs(2);
 /// From the payload's end, or the last kill, until containerd is no longer waited for.
 pub const AFTER_END: Duration = Duration::from_secs(10);
+/// The same where the end is known already, and containerd's word would only make the clean-up easier.
+pub const AFTER_KNOWN_END: Duration = Duration::from_secs(3);
+/// The same where only containerd can say how the payload ended, and nobody is in a hurry: it may be
+/// away for so long.
+pub const FOR_THE_STATUS: Duration = ABSENCE;
+/// What a process killed with SIGKILL has as its status, to a shim.
+const KILLED: u32 = 128 + libc::SIGKILL.unsigned_abs();
 /// The same as never: a century.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -55,6 +63,12 @@ pub struct Progress {
     pub init: bool,
     /// Killed because nobody reads what it writes.
     pub unread: bool,
+    /// The first process has ended.
+    pub gone: bool,
+    /// It was alive when we killed it.
+    pub killed: bool,
+    /// containerd has not said how it ended, and is not waited for any more.
+    pub unreported: bool,
 }
 
 impl Rung {
@@ -78,7 +92,36 @@ impl Progress {
             interrupts: 0,
             terminal: None,
             unread: false,
+            gone: false,
+            killed: false,
+            unreported: false,
         }
+    }
+
+    /// The first process has ended: nothing is left to be done but to hear how.
+    pub fn first_gone(&mut self) {
+        self.gone = true;
+        let patience = match (self.has_ended(), self.asked) {
+            (true, _) => AFTER_KNOWN_END,
+            (false, Some(_)) => AFTER_END,
+            (false, None) => FOR_THE_STATUS,
+        };
+        self.rung = Rung::Waiting(Instant::now() + patience);
+    }
+
+    /// SIGKILL was sent to the first process.
+    pub fn killed(&mut self) {
+        self.killed |= !self.gone;
+        self.rung = Rung::Killed(Instant::now() + AFTER_KILL);
+    }
+
+    /// containerd does not say in time how the first process ended.
+    pub fn unreported(&mut self) -> PayloadEnd {
+        self.unreported = true;
+        if self.gone && self.killed {
+            return self.first_ended(KILLED);
+        }
+        PayloadEnd::Unknown("containerd does not report the task's end".into())
     }
 
     /// The payload itself has ended.
@@ -100,7 +143,6 @@ impl Progress {
 
     /// What the end of the container's first process means, when nobody has said more.
     pub fn first_ended(&self, status: u32) -> PayloadEnd {
-        const KILLED: u32 = 128 + libc::SIGKILL.unsigned_abs();
         let signal = status.checked_sub(128).and_then(|n| i32::try_from(n).ok());
         match signal.map(SignalNumber::try_from) {
             // The kernel has killed the payload with it.

@@ -18,7 +18,10 @@ pub fn release(dir: &Path) -> Result<()> {
     };
     for entry in entries {
         let entry = entry?;
-        unmount(&entry.path())?;
+        // On a link nothing is mounted but where it leads.
+        if !entry.file_type()?.is_symlink() {
+            unmount(&entry.path())?;
+        }
         // Both fail on what is still mounted here. What is mounted there in another namespace alone goes
         // with it (umount(2), mount_namespaces(7)).
         if entry.file_type()?.is_dir() {

@@ -155,8 +155,7 @@ fn copy_directory(root: &Path, inside: &str, host: &Path) -> Result<()> {
 }
 
 /// The directory itself is open to all, whatever the umask: the payload may be any user. What is above
-/// is root's alone: an image or a payload may put set-user-ID programs and devices into the volume,
-/// which are no business of other users of the host.
+/// is root's alone.
 fn make_volume(host: &Path) -> io::Result<()> {
     let above = host.parent().unwrap_or(host);
     DirBuilder::new()

@@ -27,16 +27,24 @@ impl Options {
     }
 }
 
-/// A failed creation, with the exit code that docker's users expect where the command itself is at
-/// fault. Only without our init does the runtime look for the command.
+/// A failed creation. Only without our init does the runtime look for the command.
 pub fn explain(error: Error, plan: &Plan) -> Failure {
-    let command = plan.process.args.first().cloned().unwrap_or_default();
+    let command = plan.process.args.first().map_or("", String::as_str);
+    if plan.process.init {
+        error.into()
+    } else {
+        explain_command(error, command)
+    }
+}
+
+/// A failed start of `command`, with the exit code that docker's users expect where the command itself is
+/// at fault. The runtime says what is wrong in words alone (runc, `libcontainer/standard_init_linux.go`;
+/// crun, `src/libcrun/container.c`).
+pub fn explain_command(error: Error, command: &str) -> Failure {
     let message = error.message().to_owned();
-    match fault_of_command(&command, &message) {
-        Some(kind) if !plan.process.init => {
-            Failure::new(kind, format!("cannot run {command:?}")).because(message)
-        }
-        _ => error.into(),
+    match fault_of_command(command, &message) {
+        Some(kind) => Failure::new(kind, format!("cannot run {command:?}")).because(message),
+        None => error.into(),
     }
 }
 

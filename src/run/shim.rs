@@ -3,10 +3,14 @@
 //! When its client dies in the middle of "create task", containerd gives up too: it ends the shim that
 //! it has just started, or forgets it. The one takes a moment, in which the runtime still makes things
 //! that nobody would remove; the other leaves the shim for ever (both seen on containerd 1.6).
-//! A shim is known by its arguments: `-namespace NS -id ID`. No other process is ever signalled.
+//! A shim is known by its arguments: `-namespace NS -id ID`, and `-address`, which leads to the socket of the
+//! run's containerd. No other process is ever signalled.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::libc;
@@ -50,7 +54,7 @@ fn hold(pid: i32, record: &Record, proc: &Path) -> Option<Shim> {
     let directory = proc.join(pid.to_string());
     let is_ours = || {
         let arguments = fs::read(directory.join("cmdline")).unwrap_or_default();
-        is_shim(&arguments, &record.namespace, record.id.as_str())
+        is_shim(&arguments, record)
     };
     if !is_ours() {
         return None;
@@ -65,17 +69,34 @@ fn hold(pid: i32, record: &Record, proc: &Path) -> Option<Shim> {
 
 /// Arguments as in proc_pid_cmdline(5). containerd's shims are called so by its naming rule
 /// (containerd, `runtime/v2/README.md`).
-fn is_shim(arguments: &[u8], namespace: &str, id: &str) -> bool {
+fn is_shim(arguments: &[u8], record: &Record) -> bool {
     let arguments: Vec<&[u8]> = arguments.split(|byte| *byte == 0).collect();
     let program = arguments.first().copied().unwrap_or_default();
     let name = program.rsplit(|byte| *byte == b'/').next();
-    let has = |flag: &str, value: &str| {
+    let value = |flag: &str| {
         let mut pairs = arguments.windows(2);
-        pairs.any(|pair| pair == [flag.as_bytes(), value.as_bytes()])
+        let pair = pairs.find(|pair| pair.first() == Some(&flag.as_bytes()))?;
+        pair.get(1).copied()
     };
     name.is_some_and(|name| name.starts_with(b"containerd-shim-"))
-        && has("-namespace", namespace)
-        && has("-id", id)
+        && value("-namespace") == Some(record.namespace.as_bytes())
+        && value("-id") == Some(record.id.as_str().as_bytes())
+        && value("-address").is_none_or(|address| is_socket(address, &record.address))
+}
+
+/// Whether a shim's address is ours: the same words, or the same socket by another way. What cannot be
+/// looked at, because containerd is not there, may be.
+fn is_socket(shims: &[u8], ours: &str) -> bool {
+    let ours = Path::new(ours.strip_prefix("unix://").unwrap_or(ours));
+    let shims = Path::new(OsStr::from_bytes(shims));
+    if shims == ours {
+        return true;
+    }
+    let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    match (identity(shims), identity(ours)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -84,12 +105,35 @@ mod tests {
 
     #[test]
     fn a_shim_is_known_by_its_program_its_namespace_and_its_id() {
-        let shim = b"/usr/bin/containerd-shim-runc-v2\0-namespace\0n\0-id\0i\0-address\0/a\0";
-        assert!(is_shim(shim, "n", "i"));
-        assert!(!is_shim(shim, "n", "j"));
-        assert!(!is_shim(shim, "m", "i"));
-        assert!(!is_shim(b"/bin/vi\0-namespace\0n\0-id\0i\0", "n", "i"));
-        assert!(!is_shim(b"", "n", "i"));
+        let shim = b"/usr/bin/containerd-shim-runc-v2\0-namespace\0test\0-id\0i\0-address\0/nowhere/containerd.sock\0";
+        assert!(is_shim(shim, &Record::fixture("i")));
+        assert!(!is_shim(shim, &Record::fixture("j")));
+        let elsewhere = Record {
+            namespace: "m".into(),
+            ..Record::fixture("i")
+        };
+        assert!(!is_shim(shim, &elsewhere));
+        assert!(!is_shim(
+            b"/bin/vi\0-namespace\0test\0-id\0i\0",
+            &Record::fixture("i")
+        ));
+        assert!(!is_shim(b"", &Record::fixture("i")));
+    }
+
+    #[test]
+    fn a_shim_of_another_containerd_is_none() {
+        let place = tempfile::tempdir().unwrap();
+        let socket = |name: &str| {
+            let path = place.path().join(name);
+            fs::write(&path, "").unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (ours, theirs) = (socket("ours"), socket("theirs"));
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink(&ours, &link).unwrap();
+        assert!(is_socket(ours.as_bytes(), &format!("unix://{ours}")));
+        assert!(is_socket(link.as_os_str().as_bytes(), &ours));
+        assert!(!is_socket(theirs.as_bytes(), &ours));
     }
 
     #[test]

@@ -21,7 +21,7 @@ const LISTENED: [i32; 8] = [
 ];
 
 /// Those that mean an end, before there is a payload that could have another opinion.
-const ENDS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+pub const ENDS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 
 /// The signals sent to us since this was made.
 #[derive(Debug)]

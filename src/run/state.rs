@@ -5,14 +5,20 @@
 //! /run/airtight/cgroup-parents     cgroups made above the containers' own
 //! /run/airtight/<id>/lock          held by the owner; the kernel releases it when the owner dies
 //! /run/airtight/<id>/record.json   what is about to be made
+//! /run/airtight/<id>/payload       how far the payload is, of a run that is to be kept
+//! /run/airtight/<id>/left          made when it was first seen without an owner, where it is to be stopped
+//! /run/airtight/<id>/control       where the owner hears what other commands ask of it
+//! /run/airtight/<id>/about.json …  what is shown of a run in the foreground (papers.rs)
 //! /run/airtight/<id>/hosts …       files mounted into the container
 //! /run/airtight/<id>/mounts/       where others' files are mounted, until the container has them
+//! /var/lib/airtight/runs/<id>/     the same papers of a detached run, its log, and a lock of its own
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -25,12 +31,16 @@ use crate::spec::{Places, SettledMounts};
 
 /// Where runs are recorded unless told otherwise; gone after a reboot, as the runs are.
 pub const DEFAULT_STATE: &str = "/run/airtight";
-/// Where anonymous volumes are kept unless told otherwise: on disk.
+/// Where anonymous volumes are, and what is kept of detached runs, unless told otherwise: on disk.
 pub const DEFAULT_DATA: &str = "/var/lib/airtight";
 
-const LOCK: &str = "lock";
+/// What an owner holds while it lives, in a directory of its run.
+pub(super) const LOCK: &str = "lock";
 const RECORD: &str = "record.json";
+/// What is kept of detached runs, below the data directory.
+const KEPT: &str = "runs";
 const MOUNTS: &str = "mounts";
+const LEFT: &str = "left";
 
 /// The directories airtight itself needs.
 #[derive(Debug, Clone)]
@@ -43,7 +53,7 @@ pub struct State {
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 /// What a run directory turned out to be.
@@ -58,7 +68,7 @@ pub enum Found {
 }
 
 impl State {
-    /// With run directories below `root` and volumes below `data`; both are made when needed.
+    /// With run directories below `root`, volumes and what is kept below `data`; both are made when needed.
     pub fn new(root: PathBuf, data: PathBuf) -> Self {
         Self { root, data }
     }
@@ -89,7 +99,7 @@ impl State {
             .or_fail(Kind::Host, || format!("cannot lock {}", path.display()))
             .map(|lock| RunDir {
                 path: path.clone(),
-                _lock: lock,
+                lock,
             })
             .and_then(|dir| then(&dir).map(|()| dir));
         if made.is_err() {
@@ -101,44 +111,36 @@ impl State {
 
     /// The ids that have a run directory.
     pub fn ids(&self) -> Result<Vec<ContainerId>> {
-        let entries = match fs::read_dir(&self.root) {
-            Ok(entries) => entries,
-            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(why) => {
-                return Err(
-                    Failure::host(format!("cannot read {}", self.root.display())).because(why),
-                );
-            }
-        };
-        let id = |entry: fs::DirEntry| {
-            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            is_dir
-                .then(|| entry.file_name().to_str()?.parse().ok())
-                .flatten()
-        };
-        Ok(entries.flatten().filter_map(id).collect())
+        ids_in(&self.root)
     }
 
-    /// The run that `word` names: its whole id or name, or the beginning of no other's.
+    /// The ids of detached runs of which something is kept, alive or ended.
+    pub fn kept_ids(&self) -> Result<Vec<ContainerId>> {
+        ids_in(&self.data.join(KEPT))
+    }
+
+    /// Where the run directory of `id` is.
+    pub fn directory(&self, id: &ContainerId) -> PathBuf {
+        self.root.join(id.as_str())
+    }
+
+    /// Where what is kept of the detached run `id` is.
+    pub fn kept(&self, id: &ContainerId) -> PathBuf {
+        self.data.join(KEPT).join(id.as_str())
+    }
+
+    /// Whether `id` is a run that has an owner who lives.
+    pub fn is_alive(&self, id: &ContainerId) -> bool {
+        let dir = self.directory(id);
+        dir.join(RECORD).exists() && is_locked(&dir)
+    }
+
+    /// The run that `word` names, alive or ended: its whole id or name, or the beginning of no other's.
     pub fn named(&self, word: &str) -> Result<ContainerId> {
-        let mut ids = self.ids()?;
-        if let Some(whole) = ids.iter().position(|id| id.as_str() == word) {
-            return Ok(ids.swap_remove(whole));
-        }
-        ids.retain(|id| !word.is_empty() && id.as_str().starts_with(word));
-        match ids.as_slice() {
-            [only] => Ok(only.clone()),
-            [] => Err(Failure::usage(format!("there is no run {word:?}"))
-                .hint("`airtight ps` lists them")),
-            several => {
-                let mut names: Vec<_> = several.iter().map(ContainerId::as_str).collect();
-                names.sort_unstable();
-                Err(
-                    Failure::usage(format!("{word:?} may be any of {} runs", names.len()))
-                        .because(names.join(", ")),
-                )
-            }
-        }
+        let mut ids = [self.ids()?, self.kept_ids()?].concat();
+        ids.sort_unstable();
+        ids.dedup();
+        named_among(ids, word)
     }
 
     /// Looks whether the owner of `id` lives.
@@ -154,6 +156,11 @@ impl State {
         try_lock(&path, open_lock(&path)).or_fail(Kind::Host, cannot)
     }
 
+    /// The record of `id`, whoever holds it; `None` before it is written and once the run is forgotten.
+    pub fn record(&self, id: &ContainerId) -> Result<Option<Record>> {
+        read_record(&self.directory(id))
+    }
+
     /// The list of cgroups made above the containers' own.
     pub fn cgroup_parents(&self) -> PathBuf {
         self.root.join("cgroup-parents")
@@ -161,7 +168,12 @@ impl State {
 
     /// Where the anonymous volumes of `id` are.
     pub fn volumes(&self, id: &ContainerId) -> PathBuf {
-        self.data.join("volumes").join(id.as_str())
+        self.all_volumes().join(id.as_str())
+    }
+
+    /// Where all anonymous volumes are.
+    pub fn all_volumes(&self) -> PathBuf {
+        self.data.join("volumes")
     }
 
     /// Where a run keeps what its container sees.
@@ -197,15 +209,27 @@ impl RunDir {
 
     /// The record; `None` when its maker died before writing it.
     pub fn record(&self) -> Result<Option<Record>> {
-        let path = self.path.join(RECORD);
-        let cannot = || format!("cannot read {}", path.display());
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .or_fail(Kind::Host, cannot),
-            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
-            Err(why) => Err(Failure::host(cannot()).because(why)),
-        }
+        read_record(&self.path)
+    }
+
+    /// Writes the record anew.
+    pub fn rewrite(&self, record: &Record) -> Result<()> {
+        self.write_record(record)
+    }
+
+    /// How long ago somebody first asked this of a run whose owner is dead.
+    pub fn left_for(&self) -> Result<Duration> {
+        let path = self.path.join(LEFT);
+        let since = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|file| file.metadata()?.modified())
+            .or_fail(Kind::Host, || format!("cannot make {}", path.display()))?;
+        // The clock may have been set back.
+        Ok(since.elapsed().unwrap_or_default())
     }
 
     /// Where others' files and directories are mounted: nothing below may ever be removed recursively.
@@ -223,6 +247,10 @@ impl RunDir {
 
     /// Removes it; the run is then forgotten.
     pub fn remove(self) -> Result<()> {
+        // Somebody has removed it before us, and another run may have made one of its name.
+        if !is_at(&self.lock, &self.path.join(LOCK)) {
+            return Ok(());
+        }
         // What is mounted below is not ours to remove.
         self.release_mounts()?;
         // Nobody who looks meanwhile may put a new lock into it.
@@ -245,13 +273,73 @@ impl RunDir {
         let bytes =
             serde_json::to_vec_pretty(record).or_fail(Kind::Host, || "cannot write the record")?;
         let half = self.path.join("record.new");
-        write_new(&half, &bytes, 0o600)
+        write_private(&half, &bytes)
             .and_then(|()| fs::rename(&half, &path))
             .or_fail(Kind::Host, || format!("cannot write {}", path.display()))
     }
 }
 
-fn private_dir() -> DirBuilder {
+fn read_record(dir: &Path) -> Result<Option<Record>> {
+    let path = dir.join(RECORD);
+    let cannot = || format!("cannot read {}", path.display());
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .or_fail(Kind::Host, cannot),
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(Failure::host(cannot()).because(why)),
+    }
+}
+
+/// Which of `ids` is meant by `word`: the whole of one, or the beginning of no other's.
+pub fn named_among(mut ids: Vec<ContainerId>, word: &str) -> Result<ContainerId> {
+    if let Some(whole) = ids.iter().position(|id| id.as_str() == word) {
+        return Ok(ids.swap_remove(whole));
+    }
+    ids.retain(|id| !word.is_empty() && id.as_str().starts_with(word));
+    match ids.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => {
+            Err(Failure::usage(format!("there is no run {word:?}"))
+                .hint("`airtight ps` lists them"))
+        }
+        several => {
+            let mut names: Vec<_> = several.iter().map(ContainerId::as_str).collect();
+            names.sort_unstable();
+            Err(
+                Failure::usage(format!("{word:?} may be any of {} runs", names.len()))
+                    .because(names.join(", ")),
+            )
+        }
+    }
+}
+
+fn ids_in(dir: &Path) -> Result<Vec<ContainerId>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(why) => {
+            return Err(Failure::host(format!("cannot read {}", dir.display())).because(why));
+        }
+    };
+    let id = |entry: fs::DirEntry| {
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        is_dir
+            .then(|| entry.file_name().to_str()?.parse().ok())
+            .flatten()
+    };
+    Ok(entries.flatten().filter_map(id).collect())
+}
+
+/// Whether somebody holds the lock in `dir`. The question keeps nobody else from it but an owner that is
+/// just being born, whose record is not there yet.
+fn is_locked(dir: &Path) -> bool {
+    let lock =
+        File::open(dir.join(LOCK)).map(|file| Flock::lock(file, FlockArg::LockSharedNonblock));
+    matches!(lock, Ok(Err((_, Errno::EWOULDBLOCK))))
+}
+
+pub(super) fn private_dir() -> DirBuilder {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
     builder
@@ -290,7 +378,7 @@ fn try_lock(path: &Path, opened: std::io::Result<File>) -> std::io::Result<Found
             Ok(lock) if !is_at(&lock, &path.join(LOCK)) => Ok(Found::Absent),
             Ok(lock) => Ok(Found::Dead(RunDir {
                 path: path.to_owned(),
-                _lock: lock,
+                lock,
             })),
             Err((_, Errno::EWOULDBLOCK)) => Ok(Found::Held),
             Err((_, errno)) => Err(errno.into()),
@@ -309,11 +397,13 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+/// In place of what somebody who died has left there.
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     OpenOptions::new()
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .write(true)
-        .mode(mode)
+        .mode(0o600)
         .open(path)?
         .write_all(bytes)
 }
@@ -397,6 +487,17 @@ mod tests {
         assert_eq!(rest.record().unwrap(), None);
         rest.remove().unwrap();
         state.create(&record).unwrap();
+    }
+
+    #[test]
+    fn what_another_run_has_made_where_one_was_removed_is_left_alone() {
+        let (_dir, state) = state();
+        let record = Record::fixture("a");
+        let first = state.create(&record).unwrap();
+        fs::remove_dir_all(first.path()).unwrap();
+        let second = state.create(&record).unwrap();
+        first.remove().unwrap();
+        assert_eq!(second.record().unwrap(), Some(record));
     }
 
     #[test]

@@ -37,20 +37,16 @@ pub struct Output {
     pub copies: Vec<Copy>,
     /// Told when the reader of a copy is gone and the payload cannot learn it by itself.
     pub reader_gone: Arc<Notify>,
+    /// Where what a terminal of the payload's shows goes, where that is not our stdout.
+    pub screen: Option<File>,
 }
 
 impl Output {
     /// Adds a copy from what gives its writers no EPIPE. When its reader is gone, that is told, and the
-    /// rest goes nowhere: until the writers are ended, they shall not block. `begin` is called first.
-    pub fn relay(
-        &mut self,
-        mut from: File,
-        to: File,
-        begin: impl FnOnce(&File) + Send + 'static,
-    ) -> io::Result<()> {
+    /// rest goes nowhere: until the writers are ended, they shall not block.
+    pub fn relay(&mut self, mut from: File, to: File) -> io::Result<()> {
         let reader_gone = self.reader_gone.clone();
         let copy = Copy::spawn(move || {
-            begin(&from);
             if copy(&mut from, to) == Ended::Target {
                 reader_gone.notify_one();
                 // It ends with an error where a pseudo-terminal's last user is gone.

@@ -39,6 +39,8 @@ steps! {
     Record = "record",
     /// The files that are mounted into the container.
     Files = "files",
+    /// The image's own snapshots.
+    Unpacked = "unpacked",
     /// The root file system.
     Snapshot = "snapshot",
     /// Others' files are mounted in the run directory, and the OCI spec is made.

@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::mem::replace;
+use std::path::Path;
 use std::pin::{Pin, pin};
 
 use nix::libc;
@@ -14,13 +15,17 @@ use tokio::time::{Instant, sleep_until};
 
 use super::end::{Asked, End, PayloadEnd};
 use super::first::FirstProcess;
+use super::guard::Beside;
 use super::progress::{AFTER_END, AFTER_KILL, Payload, Progress, Rung, after};
+use super::record::Record;
+use super::shim::{self, Shim};
 use super::signals::Signals;
 use super::stdio::Output;
 use super::step::{Step, reached};
 use super::terminal::Terminal;
 use super::verdict::Phases;
 use super::wait::TaskEnd;
+use crate::control::Orders;
 use crate::failure::Result;
 use crate::leash::{Event, Leash, SignalNumber, SignalRefusal};
 use crate::plan::StopPlan;
@@ -33,14 +38,20 @@ pub type WaitForTask = Pin<Box<dyn Future<Output = TaskEnd>>>;
 
 /// One running payload.
 pub struct Supervisor<'a> {
+    /// What the run is known by.
+    pub record: &'a Record,
     /// How to stop it.
     pub stop: StopPlan,
     /// When the whole run's time is over.
     pub time_limit: Option<Instant>,
     /// What is sent to us.
     pub signals: &'a mut Signals,
+    /// What other commands ask of us; see `orders.rs`.
+    pub orders: &'a mut Orders,
     /// The container's first process: the init, or without it the payload.
     pub first: FirstProcess,
+    /// What other commands start beside it.
+    pub beside: Beside,
     /// With an init.
     pub leash: Option<Leash>,
     /// The payload's terminal, where the runtime made it.
@@ -49,6 +60,10 @@ pub struct Supervisor<'a> {
     pub interactive: bool,
     /// What is copied, to be waited for.
     pub output: Output,
+    /// Without a leash, the payload's pid inside, where it is known.
+    pub payload: Option<i32>,
+    /// Told when the payload has been started, with its pid inside.
+    pub on_start: &'a dyn Fn(i32),
 }
 
 impl Supervisor<'_> {
@@ -68,7 +83,7 @@ impl Supervisor<'_> {
             }
         };
         phases.lap("run");
-        self.finish_output(now.asked.is_some()).await;
+        self.finish_output(&now).await;
         End {
             payload: match now.payload {
                 Payload::Ended(end) => end,
@@ -93,11 +108,13 @@ impl Supervisor<'_> {
                 number = self.signals.next() => self.on_signal(number, now),
                 () = at(now.rung.deadline()) => {
                     if self.step_down(now).await {
-                        return Ok(PayloadEnd::Unknown("containerd does not report the task's end".into()));
+                        return Ok(now.unreported());
                     }
                 }
+                () = self.first.ended(), if !now.gone && !now.init => self.on_first_end(now).await,
                 () = at(self.time_limit.filter(|_| now.can_be_asked())) => self.ask(Asked::Timeout, now),
                 () = self.output.reader_gone.notified() => self.on_unread(now),
+                order = self.orders.next() => self.on_order(order, now),
             }
         }
     }
@@ -113,8 +130,9 @@ impl Supervisor<'_> {
                 let terminal = Terminal::connect(master, self.interactive, &mut self.output)?;
                 now.terminal = Some(terminal);
             }
-            Some(Event::Started { .. }) => {
+            Some(Event::Started { pid }) => {
                 phases.lap("start");
+                (self.on_start)(pid);
                 reached(Step::Payload);
                 if let Payload::Starting(waiting) = replace(&mut now.payload, Payload::Running) {
                     waiting
@@ -128,11 +146,17 @@ impl Supervisor<'_> {
             None => {
                 // The init is gone; in a pid namespace of its own, everything else with it.
                 self.leash = None;
-                self.first.kill_tree().await;
-                now.rung = Rung::Waiting(Instant::now() + AFTER_END);
+                self.on_first_end(now).await;
             }
         }
         Ok(())
+    }
+
+    /// The container's first process is gone: so is everything else in a pid namespace of its own. Only
+    /// the shim knows how, and it may hang, or containerd be away.
+    async fn on_first_end(&self, now: &mut Progress) {
+        now.first_gone();
+        self.first.kill_tree().await;
     }
 
     /// The task has ended; what the init said last may still be unread.
@@ -178,7 +202,7 @@ impl Supervisor<'_> {
     }
 
     /// Begins the ladder; asking again changes nothing.
-    fn ask(&self, why: Asked, now: &mut Progress) {
+    pub(super) fn ask(&self, why: Asked, now: &mut Progress) {
         if now.can_be_asked() {
             now.asked = Some(why);
             if matches!(now.rung, Rung::Calm) {
@@ -216,17 +240,18 @@ impl Supervisor<'_> {
 
     fn kill(&self, now: &mut Progress) {
         self.first.kill();
-        now.rung = Rung::Killed(Instant::now() + AFTER_KILL);
+        now.killed();
     }
 
     /// A payload that cannot be reached by the leash is reached by the ladder's next rung.
-    fn send(&self, number: i32, now: &mut Progress) {
+    pub(super) fn send(&self, number: i32, now: &mut Progress) {
         if let Payload::Starting(waiting) = &mut now.payload {
             waiting.push(number);
             return;
         }
-        match (&self.leash, SignalNumber::try_from(number)) {
-            (Some(leash), Ok(signal)) => drop(leash.signal(signal)),
+        match (&self.leash, SignalNumber::try_from(number), self.payload) {
+            (Some(leash), Ok(signal), _) => drop(leash.signal(signal)),
+            (None, _, Some(payload)) => self.first.signal_inside(payload, number),
             _ => self.first.signal(number),
         }
     }
@@ -239,20 +264,29 @@ impl Supervisor<'_> {
     }
 
     /// Nothing that was written is lost: a copy ends when every writer is gone. Only someone who asks
-    /// us to stop is not kept waiting for a reader that does not read.
-    async fn finish_output(mut self, asked: bool) {
+    /// us to stop is not kept waiting for a reader that does not read. A shim that hangs keeps its ends
+    /// open, where it has some.
+    async fn finish_output(mut self, now: &Progress) {
         if self.output.copies.is_empty() {
             return;
         }
         // In the host's pid namespace a writer may have outlived the first process.
         self.first.kill_tree().await;
-        let mut enough = pin!(at(asked.then(|| after(AFTER_KILL))));
+        let soon = after(AFTER_KILL);
+        let mut enough = pin!(at(now.asked.map(|_| soon)));
+        let mut shim_ends = (now.unreported && !now.init).then_some(soon);
         for copy in &mut self.output.copies {
-            tokio::select! {
-                biased;
-                () = copy.finish() => {}
-                () = &mut enough => return,
-                _ = self.signals.end_asked() => return,
+            loop {
+                tokio::select! {
+                    biased;
+                    () = copy.finish() => break,
+                    () = &mut enough => return,
+                    _ = self.signals.end_asked() => return,
+                    () = at(shim_ends) => {
+                        shim::of(self.record, Path::new("/proc")).iter().for_each(Shim::kill);
+                        shim_ends = None;
+                    }
+                }
             }
         }
     }

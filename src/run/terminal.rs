@@ -11,7 +11,7 @@ use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
 use super::stdio::{Output, copy_in_thread};
 use crate::containerd::{self, Client};
-use crate::failure::{Context, Kind, Result};
+use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
 use crate::leash::WindowSize;
 
@@ -25,14 +25,14 @@ pub struct Terminal {
 enum Master {
     /// We: the init made it and gave it to us.
     Ours(OwnedFd),
-    /// The shim of this task.
-    Shim(Client, ContainerId),
+    /// The shim of this task; empty for its first process, else the name of another.
+    Shim(Client, ContainerId, String),
 }
 
 impl Terminal {
-    /// Connects the payload's terminal to our stdout and, where wanted, our stdin. The copy ends when
-    /// nobody inside uses the terminal any more.
-    pub fn connect(master: OwnedFd, interactive: bool, copies: &mut Output) -> Result<Self> {
+    /// Connects the payload's terminal to the screen of `output` and, where wanted, our stdin. The copy ends
+    /// when nobody inside uses the terminal any more.
+    pub fn connect(master: OwnedFd, interactive: bool, output: &mut Output) -> Result<Self> {
         let cannot = || "cannot connect the payload's terminal";
         let mut raw = None;
         if interactive {
@@ -43,13 +43,19 @@ impl Terminal {
             keys.and_then(|(from, to)| copy_in_thread(from, to))
                 .or_fail(Kind::Host, cannot)?;
         }
-        let screen = io::stdout()
-            .as_fd()
-            .try_clone_to_owned()
+        let screen = match output.screen.take() {
+            Some(screen) => screen,
+            None => File::from(
+                io::stdout()
+                    .as_fd()
+                    .try_clone_to_owned()
+                    .or_fail(Kind::Host, cannot)?,
+            ),
+        };
+        let shown = master.try_clone().or_fail(Kind::Host, cannot)?;
+        output
+            .relay(File::from(shown), screen)
             .or_fail(Kind::Host, cannot)?;
-        let output = master.try_clone().or_fail(Kind::Host, cannot)?;
-        let (from, to) = (File::from(output), File::from(screen));
-        copies.relay(from, to, |_| {}).or_fail(Kind::Host, cannot)?;
         Ok(Self {
             master: Master::Ours(master),
             _raw: raw,
@@ -59,13 +65,23 @@ impl Terminal {
     /// The terminal that the runtime made for task `id` and the shim copies from and to FIFOs; its size
     /// can be set once the task is started.
     pub fn of_task(client: &Client, id: &ContainerId, interactive: bool) -> Result<Self> {
+        Self::of_process(client, id, "", interactive)
+    }
+
+    /// The same for a process that was started beside the task's first.
+    pub fn of_process(
+        client: &Client,
+        id: &ContainerId,
+        process: &str,
+        interactive: bool,
+    ) -> Result<Self> {
         let raw = if interactive {
             RawMode::enter().or_fail(Kind::Host, || "cannot use our terminal")?
         } else {
             None
         };
         Ok(Self {
-            master: Master::Shim(client.clone(), id.clone()),
+            master: Master::Shim(client.clone(), id.clone(), process.to_owned()),
             _raw: raw,
         })
     }
@@ -78,18 +94,23 @@ impl Terminal {
         // A payload that has just ended has no terminal to resize.
         match &self.master {
             Master::Ours(master) => drop(tcsetwinsize(master, size)),
-            Master::Shim(client, id) => {
-                let (client, id) = (client.clone(), id.clone());
-                tokio::spawn(async move { drop(resize_task(&client, &id, size).await) });
+            Master::Shim(client, id, process) => {
+                let (client, id, process) = (client.clone(), id.clone(), process.clone());
+                tokio::spawn(async move { drop(resize_task(&client, &id, process, size).await) });
             }
         }
     }
 }
 
-async fn resize_task(client: &Client, id: &ContainerId, size: Winsize) -> containerd::Result<()> {
+async fn resize_task(
+    client: &Client,
+    id: &ContainerId,
+    process: String,
+    size: Winsize,
+) -> containerd::Result<()> {
     let request = ResizePtyRequest {
         container_id: id.to_string(),
-        exec_id: String::new(),
+        exec_id: process,
         width: size.ws_col.into(),
         height: size.ws_row.into(),
     };
@@ -99,6 +120,12 @@ async fn resize_task(client: &Client, id: &ContainerId, size: Winsize) -> contai
         .call(what, request, |request| tasks.resize_pty(request))
         .await?;
     Ok(())
+}
+
+/// Said where -i and -t are given and our stdin is no terminal.
+pub fn none() -> Failure {
+    Failure::usage("-i with -t needs a terminal, and stdin is none")
+        .hint("leave out -t when input comes from a pipe or file")
 }
 
 /// What the payload's terminal starts with; without a terminal of ours, the size of old.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use super::record::Record;
 use crate::cgroup::Usage;
 use crate::failure::Failure;
 use crate::id::ContainerId;
@@ -55,6 +56,14 @@ impl Cause {
         }
     }
 
+    /// Why it came to nothing, where it did.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::StartFailed { reason, .. } | Self::Lost { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
     /// What the run did, in words that follow its name; reasons are told elsewhere.
     fn verb(&self) -> String {
         match self {
@@ -66,6 +75,11 @@ impl Cause {
             Self::StartFailed { .. } => "did not start".into(),
             Self::Lost { .. } => "was lost".into(),
         }
+    }
+
+    /// Whether the code is airtight's own word, since nobody knows the payload's.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::StartFailed { .. } | Self::Lost { .. })
     }
 
     /// What `airtight run` exits with (design.md, "Outcomes and exit codes").
@@ -166,6 +180,9 @@ pub struct Verdict {
     /// What the cgroup counted; a figure that the kernel does not keep is absent.
     #[serde(flatten)]
     pub usage: Figures,
+    /// The process that had begun the run and died; this airtight picked it up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picked_up_from: Option<u32>,
     /// What could not be undone; a later `airtight` command tries again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<String>,
@@ -213,7 +230,16 @@ impl Verdict {
             duration: phases.start.elapsed(),
             phases: phases.laps,
             usage: usage.into(),
+            picked_up_from: None,
             leftovers,
+        }
+    }
+
+    /// The same of a run that process `owner` had begun.
+    pub fn picked_up(self, owner: Option<u32>) -> Self {
+        Self {
+            picked_up_from: owner,
+            ..self
         }
     }
 
@@ -228,6 +254,7 @@ impl Verdict {
             duration: phases.start.elapsed(),
             phases: phases.laps,
             usage: Figures::default(),
+            picked_up_from: None,
             leftovers: Vec::new(),
         }
     }
@@ -244,6 +271,18 @@ pub struct RunFacts {
     pub image_digest: String,
     /// Below each controller's mount.
     pub cgroup: String,
+}
+
+impl RunFacts {
+    /// Those of a run with this record.
+    pub fn of(record: &Record) -> Self {
+        Self {
+            id: record.id.clone(),
+            image: record.image.clone(),
+            image_digest: record.image_digest.clone(),
+            cgroup: record.cgroup(),
+        }
+    }
 }
 
 /// One line for people: `run 0a1b… exited with code 0 after 1.200s, memory peak 12.3MB, …`.
@@ -270,6 +309,9 @@ impl fmt::Display for Verdict {
         }
         if let Some(pids) = self.usage.pids_peak {
             write!(f, ", pids peak {pids}")?;
+        }
+        if let Some(owner) = self.picked_up_from {
+            write!(f, ", picked up where process {owner} had died")?;
         }
         for leftover in &self.leftovers {
             write!(f, ", left over: {leftover}")?;

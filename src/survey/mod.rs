@@ -84,8 +84,7 @@ impl Survey {
         for device in &settings.devices {
             found.extend(devices::requested(device)?);
         }
-        let status = fs::read_to_string("/proc/self/status");
-        let capabilities = status.map_or_else(|_| Capabilities::new(), |text| effective(&text));
+        let capabilities = own_capabilities();
         let shares_network = settings.network_mode == NetworkMode::Host;
         let numbers = [0, 1, 2].iter().chain(&settings.pass_fds);
         Ok(Self {
@@ -121,6 +120,12 @@ impl Survey {
 }
 
 /// The effective set in a `status` file (proc(5)).
+/// The capabilities that can be given: our own.
+pub fn own_capabilities() -> Capabilities {
+    let status = fs::read_to_string("/proc/self/status");
+    status.map_or_else(|_| Capabilities::new(), |text| effective(&text))
+}
+
 fn effective(status: &str) -> Capabilities {
     let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

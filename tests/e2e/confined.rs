@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use airtight::run::step::{SWITCH, Step};
 use nix::fcntl::{Flock, FlockArg, RenameFlags, renameat2};
 use nix::mount::{MsFlags, mount};
 
@@ -367,6 +368,33 @@ fn what_a_dead_owner_had_mounted_is_released_and_never_removed() {
         fs::read_to_string(host.path("allowed/x/file")).unwrap(),
         "allowed\n"
     );
+}
+
+#[test]
+fn what_airtight_had_mounted_when_it_was_killed_is_released_by_a_reap() {
+    let host = set_up();
+    let asked = ask(&host, &[volume(&host.path("allowed/x"), "/x")]);
+    for (step, forget) in [
+        (Step::Spec, false),
+        (Step::Container, true),
+        (Step::Cgroup, false),
+        (Step::Socket, true),
+    ] {
+        let mut command = host.command(&arguments("run", &asked, &["sh", "-c", "true"]));
+        let run = Run::start(command.env(SWITCH, format!("{}:KILL", step.name())));
+        assert_eq!(run.end().code, 137);
+        assert_eq!(mount_points(&host.state()), 1);
+        if forget {
+            let dirs = fs::read_dir(host.state()).unwrap().flatten();
+            let mut records = dirs.map(|dir| dir.path().join("record.json"));
+            fs::remove_file(records.find(|record| record.exists()).unwrap()).unwrap();
+        }
+        let output = host.airtight(&["reap"]);
+        assert_eq!(output.code, 0, "{output:?}");
+        assert_eq!(mount_points(&host.state()), 0);
+        assert!(host.path("allowed/x/file").exists());
+        host.assert_clean();
+    }
 }
 
 #[test]

@@ -126,16 +126,13 @@ fn limits_of_zero_are_none() {
 fn docker_s_flags_that_are_not_here_say_what_to_do_instead() {
     let host = Host::with(&[]);
     for (flags, words) in [
-        (&["-d"][..], "systemd-run"),
-        (&["-itd"], "systemd-run"),
-        (&["--detach"], "systemd-run"),
+        (&["-P"][..], "--network host"),
+        (&["-itP"], "--network host"),
         (&["-p", "80:80"], "--network host"),
         (&["--link", "db"], "--network host"),
         (&["--restart=always"], "Restart="),
         (&["--gpus", "all"], "--device"),
         (&["--pull=always"], "airtight image pull"),
-        (&["--log-driver", "none"], "redirect"),
-        (&["--cidfile", "f"], "--name"),
         (&["--dns", "1.1.1.1"], "/etc/resolv.conf"),
         (&["--userns=host"], "nothing in its place"),
     ] {

@@ -25,10 +25,21 @@ fn every_verb_teaches_itself_on_stdout() {
         ),
         (&["help", "run"], &["Usage: airtight run", "--memory"]),
         (&["bundle", "--help"], &["-o, --output", "runc run"]),
+        (&["ps", "--help"], &["--filter", "status=", "Examples:"]),
+        (&["logs", "--help"], &["--follow", "--since", "Examples:"]),
+        (&["wait", "--help"], &["RUN", "Examples:"]),
+        (&["inspect", "--help"], &["RUN", "Examples:"]),
+        (&["rm", "--help"], &["--force", "Examples:"]),
         (&["image", "--help"], &["import", "ls", "rm"]),
         (&["image", "import", "--help"], &["docker save"]),
         (&["image", "rm", "-h"], &["--force"]),
         (&["doctor", "--help"], &["--format"]),
+        (&["stop", "--help"], &["--timeout", "Examples:"]),
+        (&["kill", "--help"], &["--signal", "Examples:"]),
+        (&["exec", "--help"], &["--interactive", "Exit codes"]),
+        (&["stats", "--help"], &["--no-stream", "Examples:"]),
+        (&["events", "--help"], &["--filter", "Examples:"]),
+        (&["completion", "--help"], &["bash", "Examples:"]),
         (
             &["parse", "--help"],
             &["FILE|DIR", "--bundle", "AIRFLOW_VAR_"],
@@ -50,7 +61,7 @@ fn every_verb_teaches_itself_on_stdout() {
 fn no_help_line_is_longer_than_the_terminal() {
     let host = Host::with(&[]);
     for columns in [80, 120] {
-        for verb in ["run", "bundle", "parse"] {
+        for verb in ["run", "exec", "bundle", "parse", "ps", "logs"] {
             let mut command = host.command(&[verb, "--help"]);
             let text = Output::of(command.env("COLUMNS", columns.to_string())).ok();
             let longest = text.lines().map(|line| line.chars().count()).max().unwrap();

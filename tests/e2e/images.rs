@@ -99,7 +99,7 @@ fn labels_of_the_image_are_not_copied_and_those_asked_for_are_there() {
     let labels = info["Labels"].as_object().unwrap();
     let ours: Vec<&str> = labels.keys().map(String::as_str).collect();
     // containerd keeps no label without a value.
-    assert_eq!(ours, ["airtight.boot-id", "team"]);
+    assert_eq!(ours, ["airtight.record", "team"]);
     assert_eq!(labels["team"], "data");
     host.run(&["-l", "containerd.io/restart.status=running", "kitchen:test"])
         .refused(&["--label", "containerd.io/"]);

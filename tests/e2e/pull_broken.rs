@@ -223,11 +223,33 @@ fn the_next_pull_goes_on_where_a_killed_one_ended() {
     run.destroy();
     stall.store(0, Ordering::SeqCst);
     proxy.forget();
-    let lease = host.ctr(&["leases", "ls", "-q"]);
     let output = host.airtight(&["image", "pull", &name]);
     assert_eq!(output.code, 0, "{output:?}");
     assert_eq!(proxy.requests("range: bytes=").len(), 1);
     host.airtight(&["image", "rm", &name]).ok();
-    // It would expire within a day.
-    host.ctr(&["leases", "delete", "--sync", lease.trim()]);
+    // The killed one's lease would expire within a day.
+    assert_eq!(host.airtight(&["reap"]).code, 0);
+}
+
+#[test]
+fn the_lease_of_a_pull_is_reaped_with_what_it_kept_once_the_pull_is_dead() {
+    let (registry, _) = with_big_image();
+    let proxy = Proxy::before(&registry.name, |head| match head.contains("/blobs/") {
+        true => Act::Stall(5 * MEGABYTE / 2),
+        false => Act::Pass,
+    });
+    let host = Host::with(&[]);
+    let pull = Run::start(&mut host.command(&["image", "pull", &proxy.image("big:1")]));
+    until("a part of it is stored", || {
+        host.ctr(&["content", "active"]).contains("MB")
+    });
+    let living = host.airtight(&["reap"]);
+    assert_eq!((living.code, living.stdout.as_str()), (0, ""));
+    pull.destroy();
+    let looked = host.airtight(&["reap", "--dry-run"]);
+    assert_eq!(looked.code, 1, "{looked:?}");
+    let output = host.airtight(&["reap"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stdout.contains("airtight-pull-"), "{output:?}");
+    host.assert_clean();
 }

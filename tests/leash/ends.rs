@@ -1,7 +1,10 @@
 //! Nothing inside outlives the payload or the leash. (That the kernel breaks the leash of an owner that
 //! was killed is shown with the real one, in `tests/e2e/killed.rs`.)
 
-use airtight::leash::Status;
+use std::io::Write;
+use std::time::Duration;
+
+use airtight::leash::{SignalNumber, Status, WhenAlone};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -15,7 +18,17 @@ echo payload; read line <&3";
 
 /// Starts a script with an endless input as 3, and waits until it said so many lines.
 async fn family(place: Place, script: &str, lines: usize) -> (Inside, crate::inside::Output) {
+    family_with(place, script, lines, WhenAlone::Kill).await
+}
+
+async fn family_with(
+    place: Place,
+    script: &str,
+    lines: usize,
+    rule: WhenAlone,
+) -> (Inside, crate::inside::Output) {
     let inside = Inside::new(place, &["sh", "-c", script]).await;
+    inside.leash.when_alone(rule).unwrap();
     let (input, held) = std::io::pipe().unwrap();
     let (mut output, theirs) = output();
     // The payload holds the other end too: nobody's death closes it.
@@ -38,6 +51,51 @@ async fn a_broken_leash_kills_everything() {
         let (inside, mut output) = family(place, FAMILY, 2).await;
         assert_eq!(inside.abandon().await, 137, "{place:?}");
         assert_eq!(rest(&mut output).await, "");
+    }
+}
+
+#[tokio::test]
+async fn an_orphan_that_is_to_be_stopped_gets_the_signal_and_ends_as_it_likes() {
+    for place in PLACES {
+        let script = "trap 'echo stopped; exit 7' TERM; echo here; while :; do read line <&3; done";
+        let rule = WhenAlone::Stop(SignalNumber::TERM, Duration::from_secs(600));
+        let (inside, mut output) = family_with(place, script, 1, rule).await;
+        assert_eq!(inside.abandon().await, 7, "{place:?}");
+        assert_eq!(rest(&mut output).await, "stopped\n");
+    }
+}
+
+#[tokio::test]
+async fn an_orphan_that_does_not_stop_in_time_is_killed_with_its_family() {
+    for place in PLACES {
+        let rule = WhenAlone::Stop(SignalNumber::TERM, Duration::from_millis(50));
+        let (inside, mut output) = family_with(place, FAMILY, 2, rule).await;
+        assert_eq!(inside.abandon().await, 137, "{place:?}");
+        assert_eq!(rest(&mut output).await, "");
+    }
+}
+
+#[tokio::test]
+async fn an_orphan_that_is_kept_goes_on_to_its_own_end() {
+    for place in PLACES {
+        let command = ["sh", "-c", "read line <&3; echo $line; exit 6"];
+        let mut inside = Inside::new(place, &command).await;
+        inside.leash.when_alone(WhenAlone::Keep).unwrap();
+        let (input, mut held) = std::io::pipe().unwrap();
+        let (mut output, theirs) = output();
+        inside.start(vec![
+            (0, null()),
+            (1, theirs),
+            (2, stderr()),
+            (3, input.into()),
+        ]);
+        inside.started().await;
+        // Its leash is broken first, and only then has it something to read.
+        let (code, ()) = tokio::join!(inside.abandon(), async {
+            held.write_all(b"on\n").unwrap();
+        });
+        assert_eq!(code, 6, "{place:?}");
+        assert_eq!(rest(&mut output).await, "on\n");
     }
 }
 

@@ -25,11 +25,15 @@ from airtight_airflow import _parsers, _versions
 # The minor version from which on import errors are kept by the path within the bundle.
 _RELATIVE_SINCE = (3, 1)
 
+# asm-generic/socket.h; Python has no name for it.
+_SO_SNDBUFFORCE = 32
+_MESSAGE_BYTES = 16 << 20
+
 # Death by a signal as psutil has it: Airflow explains the names that it finds in an exit code.
 _Killed = enum.IntEnum("_Killed", {each.name: -each.value for each in signal.Signals})
 
 # Gives descriptors to a new process, of which they become 0, 1, 2, …
-Starter = Callable[[Sequence[int]], _parsers.Parse]
+Starter = Callable[[Sequence[int]], "_parsers.Parse | _parsers.Refused"]
 
 
 @functools.cache
@@ -45,19 +49,22 @@ def type_() -> type:
         ProcessNotFound = psutil.NoSuchProcess
         TimeoutExpired = psutil.TimeoutExpired
 
-        def __init__(self, parse: _parsers.Parse) -> None:
+        def __init__(self, parse: _parsers.Parse | _parsers.Refused) -> None:
             self.parse = parse
             self.end: _parsers.End | None = None
+            # What is to be done with its sockets when it is killed.
+            self.let_go: Callable[[], None] = lambda: None
 
         @property
         def pid(self) -> int:
-            return self.parse.keeper.pid
+            return self.parse.pid
 
         def send_signal(self, number: signal.Signals) -> None:
-            """Any signal ends it at once; the keeper kills what is left."""
+            """Any signal ends it at once; the keeper kills what is left, which is no more heard of."""
             if self.end is None:
                 self.end = _parsers.End(signal=number)
                 self.parse.give_up()
+                self.let_go()
 
         def wait(self, timeout: float | None) -> int:
             """Never waits: the end is heard of in the manager's loop."""
@@ -87,6 +94,7 @@ def type_() -> type:
             for each in theirs:
                 each.close()
             requests, stdout, stderr, logs = ours
+            _make_room(requests)
             process = cls(
                 pid=tracker.pid,
                 stdin=requests,
@@ -100,6 +108,7 @@ def type_() -> type:
             process._register_pipe_readers(stdout, stderr, requests, logs, **({"data": {}} if takes_data else {}))
             handlers = (tracker.hear, process.selector.unregister)
             process.selector.register(tracker.parse.control, selectors.EVENT_READ, handlers)
+            tracker.let_go = lambda: _let_go(process.selector, requests, (stdout, stderr, logs))
             return process
 
     class ContainerProcess(DagFileProcessorProcess, Remote):
@@ -108,6 +117,7 @@ def type_() -> type:
         file: str
         bundle_path: str
         _is_concluded = False
+        _has_callbacks = False
 
         @property
         def is_ready(self) -> bool:
@@ -124,10 +134,11 @@ def type_() -> type:
             # The manager's objects form cycles, which may live long.
             self.stdin.close()
 
-        def _on_child_started(self, *request: Any) -> None:
+        def _on_child_started(self, callbacks: Sequence[Any], *request: Any) -> None:
+            self._has_callbacks = bool(callbacks)
             # The end of a process that is gone already will be heard of, as that of any other.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                super()._on_child_started(*request)
+                super()._on_child_started(callbacks, *request)
 
         def _conclude(self, end: _parsers.End) -> None:
             self.stdin.close()
@@ -137,8 +148,11 @@ def type_() -> type:
                 self.process_log.error(why)
             is_forgiven = _parsers.is_forgiven(self.file, end.lost is not None)
             _parsers.remember(self.file, is_forgiven)
-            asked_for_result = not getattr(self, "had_callbacks", False)
-            if self._exit_code != 0 and self.parsing_result is None and asked_for_result and not is_forgiven:
+            if is_forgiven and self.parsing_result is None:
+                # Then the manager (3.1 and later) does not take the file for parsed, nor its DAGs for stale.
+                self.had_callbacks = True
+                return
+            if self._exit_code != 0 and self.parsing_result is None and not self._has_callbacks:
                 self.parsing_result = DagFileParsingResult(
                     fileloc=self.file, serialized_dags=[], import_errors={self._error_key(): why}
                 )
@@ -149,3 +163,26 @@ def type_() -> type:
             return self.file if absolute else os.path.relpath(self.file, self.bundle_path)
 
     return ContainerProcess
+
+
+def _make_room(requests: socket.socket) -> None:
+    """The first message must not have to wait for a container that starts: many callbacks are a long one."""
+    with contextlib.suppress(OSError):
+        # Which only root may do, and airtight is.
+        requests.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _MESSAGE_BYTES)
+
+
+def _let_go(selector: selectors.BaseSelector, requests: socket.socket, logs: Sequence[socket.socket]) -> None:
+    """Of a process that is killed, what it has written so far is still logged, and nothing after that.
+
+    The manager closes the log as soon as it has killed, and a line that came later would end its loop.
+    """
+    for each in (requests, *logs):
+        with contextlib.suppress(KeyError, OSError, ValueError):
+            handler, on_close = selector.get_key(each).data
+            # From here on nobody can write to it, so it has an end.
+            each.shutdown(socket.SHUT_RD)
+            while each is not requests and handler(each):
+                pass
+            on_close(each)
+        each.close()

@@ -9,6 +9,7 @@ of the operator's needs.
 from __future__ import annotations
 
 import array
+import atexit
 import contextlib
 import json
 import os
@@ -64,6 +65,9 @@ LOST = 122
 
 # A keeper that lives takes a file at once: it never waits for one.
 _TAKEN_SECONDS = 1
+
+# In which a keeper ends its containers; killing takes a moment, and what is left is undone later.
+_LEAVING_SECONDS = 10
 
 # The most of an explanation that is shown.
 _EXPLANATION = 16 * 1024
@@ -144,6 +148,7 @@ class Keeper:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(_TAKEN_SECONDS)
+        self._parent = os.getpid()
         with theirs:
             # What it and its containers have to say goes where this process says it.
             self._process = subprocess.Popen(
@@ -168,6 +173,13 @@ class Keeper:
         self.socket.close()
         self._process.wait()
 
+    def leave(self) -> None:
+        """The same at the end of this process, which is not kept for long: the kernel would kill the keeper then."""
+        if os.getpid() == self._parent:
+            self.socket.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LEAVING_SECONDS)
+
 
 _keeper: Keeper | None = None
 
@@ -176,11 +188,32 @@ def keeper(environment: Callable[[], Mapping[str, str]]) -> Keeper:
     """This process's keeper; `environment` is asked for one that has yet to be started."""
     global _keeper
     if _keeper is not None and not _keeper.lives():
+        atexit.unregister(_keeper.leave)
         _keeper.close()
         _keeper = None
     if _keeper is None:
         _keeper = Keeper(environment())
+        atexit.register(_keeper.leave)
     return _keeper
+
+
+class Refused:
+    """A file that cannot be parsed, to those who expect a `Parse`."""
+
+    pid = 0
+
+    def __init__(self, why: str, descriptors: Sequence[int]) -> None:
+        """Nobody gets the `descriptors`."""
+        self._end = End(failed=why)
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        theirs.close()
+
+    def give_up(self) -> None:
+        """There is nothing to kill."""
+
+    def wait(self) -> End:
+        """Its end."""
+        return self._end
 
 
 class Parse:
@@ -188,12 +221,13 @@ class Parse:
 
     def __init__(self, keeper: Keeper, packet: bytes, descriptors: Sequence[int]) -> None:
         """Gives `packet` to `keeper`; descriptor k becomes the file's descriptor k."""
-        self.keeper = keeper
+        # What Airflow shows as the process.
+        self.pid = keeper.pid
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             numbers = array.array("i", [theirs.fileno(), *descriptors])
-            # Where the keeper is dead or does not take it, nobody answers, as when it dies later.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
+            # Where the keeper is dead or takes nothing, or the kernel refuses, nobody answers, as when it dies later.
+            with contextlib.suppress(OSError):
                 keeper.socket.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)])
 
     def give_up(self) -> None:
@@ -210,7 +244,7 @@ class Parse:
             answer = b""
         if not answer:
             why = "ended or takes no more files; what it said is in the log of the DAG processor"
-            return End(lost=f"airtight's keeper of parsers (process {self.keeper.pid}) {why}")
+            return End(lost=f"airtight's keeper of parsers (process {self.pid}) {why}")
         said = json.loads(answer)
         if "failed" in said:
             hint = said.get("hint")

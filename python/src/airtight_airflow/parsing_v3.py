@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from airtight_airflow import _container_process, _crossing, _parsers, _versions
+from airtight_airflow import _command, _container_process, _crossing, _parsers, _versions
 
 _MARK = "_airtight"
 
@@ -29,10 +29,8 @@ def install() -> None:
     @functools.wraps(original.__func__)
     def start(cls: type, *, path: Any, bundle_path: Path, **arguments: Any) -> Any:
         file, bundle = os.fspath(path), os.fspath(bundle_path)
-        keeper = _parsers.keeper(lambda: _crossing.without_secrets(os.environ))
-        packet = order(file, bundle, arguments.get("bundle_name")).packet()
         # It comes as Airflow's own came, through DagFileProcessorProcess.start to the start of a supervised process.
-        arguments["target"] = functools.partial(_parsers.Parse, keeper, packet)
+        arguments["target"] = _starter(file, bundle, arguments.get("bundle_name"))
         process = original.__func__(_container_process.type_(), path=path, bundle_path=bundle_path, **arguments)
         process.file, process.bundle_path = file, bundle
         return process
@@ -42,6 +40,15 @@ def install() -> None:
     # The manager would import what a file names before it forks, from PYTHONPATH too. The setting for that would lose
     # to an environment variable.
     processor._pre_import_airflow_modules = lambda file_path, log: None
+
+
+def _starter(file: str, bundle: str, bundle_name: str | None) -> _container_process.Starter:
+    """What cannot be parsed must not end the manager, and with it the parsing of all other files."""
+    try:
+        keeper = _parsers.keeper(lambda: _crossing.without_secrets(os.environ))
+        return functools.partial(_parsers.Parse, keeper, order(file, bundle, bundle_name).packet())
+    except (_command.CommandError, OSError) as error:
+        return functools.partial(_parsers.Refused, str(error))
 
 
 def order(file: str, bundle_path: str, bundle_name: str | None) -> _parsers.Order:

@@ -5,6 +5,7 @@ Airflow's own classes are stand-ins here; tests/v2 and tests/v3 have the real on
 
 from __future__ import annotations
 
+import functools
 import os
 import selectors
 import signal
@@ -39,7 +40,13 @@ class Watched:
         self._exit_code: int | None = None
 
     def _register_pipe_readers(self, *sockets: socket.socket) -> None:
-        self.sockets = sockets
+        self.sockets, self.read = sockets, []
+        for each in sockets:
+            self.selector.register(each, selectors.EVENT_READ, (self._take, self.selector.unregister))
+
+    def _take(self, each: socket.socket) -> bool:
+        self.read.append(each.recv(100))
+        return self.read[-1] != b""
 
 
 class Process3(Watched):
@@ -52,7 +59,7 @@ class Process3(Watched):
     def start(cls, **given: Any) -> Any:
         return super().start(**given)
 
-    def _on_child_started(self) -> None:
+    def _on_child_started(self, callbacks: list[str]) -> None:
         raise BrokenPipeError
 
     @property
@@ -103,7 +110,7 @@ class Parse:
     """A file that is being parsed, of which the manager will hear."""
 
     def __init__(self, end: _parsers.End) -> None:
-        self.keeper = SimpleNamespace(pid=7)
+        self.pid = 7
         self.end = end
         self.control, self.theirs = socket.socketpair()
         self.descriptors: list[int] = []
@@ -131,12 +138,12 @@ class Log:
         self.errors.append(text)
 
 
-def started_3(parse: Parse) -> Any:
+def started_3(parse: Any, callbacks: list[str] = []) -> Any:  # noqa: B006
     """The manager's side of a file in Airflow 3 that is being parsed."""
     process = _container_process.type_().start(target=parse, logger=Log(), selector=selectors.DefaultSelector())
     process.file, process.bundle_path = FILE, "/dags"
     # There is nobody to read it.
-    process._on_child_started()
+    process._on_child_started(callbacks)
     return process
 
 
@@ -144,14 +151,14 @@ def turn(process: Any) -> None:
     """The manager's loop hears of what there is."""
     for key, _ in process.selector.select(timeout=10):
         handler, on_close = key.data
-        assert not handler(key.fileobj)
-        on_close(key.fileobj)
+        if not handler(key.fileobj):
+            on_close(key.fileobj)
 
 
-def process_3(end: _parsers.End) -> Any:
+def process_3(end: _parsers.End, callbacks: list[str] = []) -> Any:  # noqa: B006
     """The manager's side of a file that has ended so."""
     parse = Parse(end)
-    process = started_3(parse)
+    process = started_3(parse, callbacks)
     assert not process.is_ready
     parse.theirs.close()
     turn(process)
@@ -184,9 +191,21 @@ def test_a_file_that_has_failed_has_an_import_error_at_once() -> None:
     assert errors_3(_parsers.End(code=0)) is None
 
 
-def test_why_callbacks_were_not_called_is_in_the_log_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Process3, "had_callbacks", True)
-    process = process_3(FAILED)
+def test_the_dags_of_a_file_that_is_forgiven_are_not_taken_for_stale() -> None:
+    process = process_3(LOST)
+    # The manager then leaves the time of the file's last parse alone.
+    assert process.is_ready and process.had_callbacks
+
+
+def test_a_file_that_cannot_be_asked_for_is_one_that_has_failed() -> None:
+    process = started_3(functools.partial(_parsers.Refused, "a name with a comma"))
+    turn(process)
+    assert process.is_ready
+    assert process.parsing_result.import_errors == {"a.py": "airtight: this file was not parsed: a name with a comma"}
+
+
+def test_why_callbacks_were_not_called_is_in_the_log_of_the_file() -> None:
+    process = process_3(FAILED, ["called back"])
     assert process.is_ready and process.parsing_result is None
     assert process.process_log.errors == ["airtight: this file was not parsed: no image"]
 
@@ -201,8 +220,15 @@ def test_the_end_of_a_process_is_as_airflow_knows_it() -> None:
 def test_a_process_that_the_manager_kills_is_dead_at_once() -> None:
     parse = Parse(_parsers.End(code=0))
     process = started_3(parse)
+    for number in parse.descriptors:
+        os.write(number, b"before")
     process._process.send_signal(signal.SIGTERM)
     assert parse.given_up and process.is_ready and process._exit_code == -signal.SIGTERM
+    # Its lines are read to where it was killed; what it asked for is not.
+    assert process.read == [b"before", b""] * 3
+    for number in parse.descriptors:
+        with pytest.raises(BrokenPipeError):
+            os.write(number, b"after")
     # What is said later changes nothing.
     turn(process)
     assert process._process.wait(timeout=0) == -signal.SIGTERM and not process.selector.get_map()
@@ -211,6 +237,7 @@ def test_a_process_that_the_manager_kills_is_dead_at_once() -> None:
 def test_the_manager_keeps_no_descriptors_but_its_own() -> None:
     parse = Parse(FAILED)
     process = started_3(parse)
+    process.selector = selectors.DefaultSelector()
     requests, stdout, stderr, logs = parse.descriptors
     for number in parse.descriptors:
         os.write(number, b"%d" % number)

@@ -12,6 +12,7 @@ fn create(fixture: &Fixture, subpath: &str, name: &str) -> Result<Group> {
         &path(subpath),
         &id(name),
         &fixture.parents(),
+        name,
     )
 }
 
@@ -183,6 +184,28 @@ fn removal_waits_for_a_process_that_is_about_to_end() {
     let place = Real::new();
     let group = place.create("ending");
     let _payload = Payload::start(&group, "sleep 0.05");
+    group.remove(&place.parents()).unwrap();
+    assert_eq!(place.left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_group_bears_its_maker_s_mark_and_is_found_by_it() {
+    let place = Real::new();
+    let name = format!("marked-{}", std::process::id());
+    let group = place.create(&name);
+    assert_eq!(group.mark().as_deref(), Some(name.as_bytes()));
+    let mount = Path::new(super::super::fixture::REAL);
+    let marks = mark::all_below(mount).unwrap();
+    assert!(marks.contains(name.as_bytes()));
+    group.remove(&place.parents()).unwrap();
+    assert_eq!(group.mark(), None);
+}
+
+#[test]
+fn parents_are_removed_though_the_list_of_them_was_lost() {
+    let place = Real::new();
+    let group = place.create("a");
+    fs::remove_file(place.parents()).unwrap();
     group.remove(&place.parents()).unwrap();
     assert_eq!(place.left(), Vec::<PathBuf>::new());
 }

@@ -11,11 +11,12 @@ use futures_util::future::{FutureExt, Shared};
 use futures_util::stream::{self, StreamExt};
 
 use super::watch::Display;
-use super::{for_dags, one_of, show, unpack_args, unpack_of};
+use super::{for_dags, show, unpack_args, unpack_of};
 use crate::cli::Globals;
 use crate::cli::interrupt::interrupted;
 use crate::cli::out::{self, Format};
 use crate::cli::settings::given;
+use crate::cli::several::one_of;
 use crate::failure::{Failure, Result};
 use crate::image::Reference;
 use crate::image::platform::Platform;
@@ -159,7 +160,7 @@ pub async fn run(matches: &ArgMatches, globals: &Globals) -> Result<ExitCode> {
             out::print(&lines.collect::<String>())?;
         }
     }
-    one_of(failures, "pull", names.len())?;
+    one_of(failures, ("pull", "images"), names.len())?;
     Ok(ExitCode::SUCCESS)
 }
 

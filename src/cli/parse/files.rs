@@ -19,11 +19,12 @@ use crate::config::airflow_cfg::{AirflowConfig, Environment, variable_name};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
 use crate::leash::watch;
+use crate::packet;
 use crate::parse::client::{self, Parsed};
 use crate::parse::discover::{self, Rules};
+use crate::parse::inside;
 use crate::parse::message::Order;
 use crate::parse::pool::Limits;
-use crate::parse::{inside, packet};
 
 /// What somebody wants to know.
 pub struct Wish {

@@ -11,7 +11,7 @@ use crate::cli::run::{self, as_payload};
 use crate::cli::settings::{self, Read};
 use crate::cli::{out, usage};
 use crate::config::Answers;
-use crate::containerd::{self, Client};
+use crate::containerd::{self, ABSENCE, Client, patiently};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::image::{self, digest::Digest};
 use crate::leash::inherited;
@@ -126,8 +126,9 @@ impl Reader for SettingsReader {
             .or_fail(Kind::Host, || "cannot read the settings")??;
         let settings = &read.settings;
         let client = self.client(&read.address)?;
-        containerd::reach(&read.address).await?;
-        let image = image::find(&client, &settings.image).await;
+        containerd::reach_patiently(&read.address, |_| ()).await?;
+        let found = patiently(ABSENCE, |_| image::find(&client, &settings.image));
+        let image = found.await;
         let image = image.map_err(|failure| match failure.kind() {
             Kind::Image => failure.hint("parsing never pulls: airtight image pull --for-dags DIR"),
             _ => failure,

@@ -136,7 +136,7 @@ mod tests {
         for reserved in [
             "containerd.io/restart.loguri=binary:///x",
             "containerd.io/gc.root",
-            "airtight.boot-id=x",
+            "airtight.record=x",
         ] {
             assert!(reserved.parse::<Label>().is_err(), "{reserved}");
         }

@@ -5,6 +5,7 @@ mod device;
 mod duration;
 mod environment;
 mod limits;
+mod log;
 mod modes;
 mod mount;
 mod security;
@@ -16,7 +17,8 @@ pub use device::Device;
 pub use duration::duration;
 pub use environment::{Label, Variable, hostname, sysctl};
 pub use limits::{BlkioWeight, CpuShares, Cpus, OomScoreAdj, PidsLimit, cpu_list};
-pub use modes::{IpcMode, NetworkMode, PidMode, UtsMode};
+pub use log::{LogDriver, log_files, log_size};
+pub use modes::{IpcMode, NetworkMode, OnConflict, OwnerDeath, PidMode, UtsMode};
 pub use mount::{
     Mount, MountSource, Propagation, parse_mount, parse_tmpfs, parse_volume, set as set_option,
 };

@@ -1,8 +1,8 @@
-//! Which namespaces are shared, and with whom.
+//! Which namespaces are shared, and with whom; and what holds when somebody else is there or gone.
 
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Invalid;
 
@@ -46,6 +46,54 @@ pub enum UtsMode {
     Private,
     /// The host's.
     Host,
+}
+
+/// `--on-owner-death`: what becomes of a payload whose airtight was killed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnerDeath {
+    /// Everything inside is killed at once.
+    #[default]
+    Kill,
+    /// It is stopped, as on SIGTERM.
+    Stop,
+    /// It goes on, for a later run with the same key.
+    Keep,
+}
+
+/// `--on-conflict`: what a run does whose key another one holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// It refuses.
+    Fail,
+    /// It stops the other one first.
+    Replace,
+}
+
+impl FromStr for OwnerDeath {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "kill" => Ok(Self::Kill),
+            "stop" => Ok(Self::Stop),
+            "keep" => Ok(Self::Keep),
+            _ => Err(Invalid::new("it must be kill, stop or keep")),
+        }
+    }
+}
+
+impl FromStr for OnConflict {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "fail" => Ok(Self::Fail),
+            "replace" => Ok(Self::Replace),
+            _ => Err(Invalid::new("it must be fail or replace")),
+        }
+    }
 }
 
 impl FromStr for IpcMode {

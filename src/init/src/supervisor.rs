@@ -1,10 +1,12 @@
 //! The loop: the leash, signals, and the child that is about to become the payload.
 //!
 //! In: messages, signals, the ends of children. Out: how it all ended. Nothing here waits for one
-//! of them without watching the leash: when it breaks, that comes first.
+//! of them without watching the leash: when it breaks, that comes first. Then everything inside is
+//! killed, unless the owner has asked for something else.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Instant;
 
 use crate::FAILED;
 use crate::command::Command;
@@ -13,7 +15,7 @@ use crate::leash::Leash;
 use crate::packet::Descriptors;
 use crate::payload::Child;
 use crate::protocol::{
-    Exit, FromInit, FromOwner, SignalNumber, SignalRefusal, Stage, Start, StartFailure,
+    Exit, FromInit, FromOwner, SignalNumber, SignalRefusal, Stage, Start, StartFailure, WhenAlone,
 };
 use crate::signals::{self, Arrived, Signals};
 use crate::sys::Errno;
@@ -25,6 +27,14 @@ pub struct Supervisor<'a> {
     signals: &'a Signals,
     command: Command,
     payload: Payload,
+    owner: Owner,
+}
+
+enum Owner {
+    /// It lives, and wants this when it does not any more.
+    Holds(WhenAlone),
+    /// It is gone, and the payload is not to live longer than this.
+    Gone(Option<Instant>),
 }
 
 enum Payload {
@@ -82,6 +92,7 @@ impl<'a> Supervisor<'a> {
             signals,
             command,
             payload: Payload::Awaited,
+            owner: Owner::Holds(WhenAlone::Kill),
         }
     }
 
@@ -106,7 +117,12 @@ impl<'a> Supervisor<'a> {
     fn turn(&mut self) -> ControlFlow<End> {
         let ready = self.wait();
         if ready.leash & (libc::POLLHUP | libc::POLLERR) != 0 {
-            return ControlFlow::Break(self.leash_broke());
+            return self.leash_broke();
+        }
+        if let Owner::Gone(Some(deadline)) = self.owner
+            && deadline <= Instant::now()
+        {
+            return ControlFlow::Break(End::Orphaned);
         }
         if ready.child != 0 {
             self.settle()?;
@@ -132,11 +148,14 @@ impl<'a> Supervisor<'a> {
             // poll(2) passes over negative numbers.
             Payload::Awaited | Payload::Running(_) | Payload::Reaped => -1,
         };
-        let leash = self.leash.as_fd().as_raw_fd();
+        let (leash, patience) = match self.owner {
+            Owner::Holds(_) => (self.leash.as_fd().as_raw_fd(), -1),
+            Owner::Gone(deadline) => (-1, deadline.map_or(-1, milliseconds_until)),
+        };
         let signals = self.signals.as_fd().as_raw_fd();
         let mut watched = [poll(leash), poll(signals), poll(child)];
         // SAFETY: three of them. It cannot fail but for want of memory: then nothing is ready.
-        unsafe { libc::poll(watched.as_mut_ptr(), 3, -1) };
+        unsafe { libc::poll(watched.as_mut_ptr(), 3, patience) };
         let [leash, signals, child] = watched.map(|one| one.revents);
         Ready {
             leash,
@@ -145,11 +164,23 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn leash_broke(&self) -> End {
-        match self.unreaped_payload() {
-            Some(_) => End::Orphaned,
-            None => End::Abandoned,
-        }
+    fn leash_broke(&mut self) -> ControlFlow<End> {
+        let Some(payload) = self.unreaped_payload() else {
+            return ControlFlow::Break(End::Abandoned);
+        };
+        let deadline = match self.owner {
+            Owner::Holds(WhenAlone::Keep) => None,
+            Owner::Holds(WhenAlone::Stop(signal, timeout)) => {
+                // If it is gone already, its end is about to be seen.
+                let _ = signals::send(payload, signal.get());
+                Instant::now().checked_add(timeout)
+            }
+            Owner::Holds(WhenAlone::Kill) | Owner::Gone(_) => {
+                return ControlFlow::Break(End::Orphaned);
+            }
+        };
+        self.owner = Owner::Gone(deadline);
+        ControlFlow::Continue(())
     }
 
     fn obey(&mut self) -> ControlFlow<End> {
@@ -161,12 +192,18 @@ impl<'a> Supervisor<'a> {
                 }
             }
             (Ok((FromOwner::Signal(signal), _)), _) => self.signal(signal),
+            (Ok((FromOwner::WhenAlone(rule), _)), Payload::Awaited) => {
+                self.owner = Owner::Holds(rule);
+            }
             (Err(errno), Payload::Awaited) => {
                 let failure = errno.during(Stage::Descriptors);
                 return ControlFlow::Break(End::NotStarted(failure));
             }
             // Not the owner we know: as good as none.
-            _ => return ControlFlow::Break(self.leash_broke()),
+            _ => {
+                self.owner = Owner::Holds(WhenAlone::Kill);
+                return self.leash_broke();
+            }
         }
         ControlFlow::Continue(())
     }
@@ -234,4 +271,11 @@ impl<'a> Supervisor<'a> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// For poll(2), which takes no more than a C int: it is asked again then. Never so early that it would be asked in
+/// vain.
+fn milliseconds_until(deadline: Instant) -> libc::c_int {
+    let left = deadline.saturating_duration_since(Instant::now());
+    libc::c_int::try_from(left.as_millis().saturating_add(1)).unwrap_or(libc::c_int::MAX)
 }

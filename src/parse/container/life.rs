@@ -18,9 +18,9 @@ use tokio::process::Child;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::{News, Outgoing};
+use crate::packet::{self, Packet};
 use crate::parse::death::{Death, LastWords};
 use crate::parse::message::Said;
-use crate::parse::packet::{self, Packet};
 use crate::parse::pool::Number;
 
 /// How long a container that was told to end may take. It has nothing to finish: its program leaves, and

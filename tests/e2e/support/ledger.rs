@@ -33,6 +33,7 @@ impl Ledger {
         );
         add("run directory", directories(&host.state()));
         add("volume", directories(&host.data().join("volumes")));
+        add("kept run", directories(&host.data().join("runs")));
         add("mount", mounts(host));
         add(
             "process",

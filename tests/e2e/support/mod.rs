@@ -5,13 +5,14 @@ pub mod bomb;
 pub mod containerd;
 pub mod keeper;
 pub mod ledger;
+pub mod middleman;
 pub mod mounted;
 mod output;
 pub mod processes;
 pub mod proxy;
 pub mod registry;
 pub mod runs;
-mod shell;
+pub mod shell;
 pub mod terminal;
 pub mod this_host;
 
@@ -137,6 +138,11 @@ impl Host {
             // Most are not there, and one that is not empty is the ledger's business.
             let _ = fs::remove_dir(root.join(self.subpath()));
         }
+    }
+
+    /// containerd's socket.
+    pub fn address(&self) -> PathBuf {
+        self.address.clone()
     }
 
     /// containerd's namespace of this test.

@@ -37,6 +37,13 @@ impl Output {
         Self::of(command.stdin(reader))
     }
 
+    /// Asserts that it was a reap that found a clean host.
+    #[track_caller]
+    pub fn nothing_is_left_over(&self) {
+        let said = (self.code, self.stdout.as_str(), self.stderr.as_str());
+        assert_eq!(said, (0, "", "airtight: nothing is left over\n"));
+    }
+
     /// Asserts success, and that airtight itself said nothing; the payload's output.
     #[track_caller]
     pub fn ok(self) -> String {

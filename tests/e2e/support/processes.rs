@@ -29,15 +29,14 @@ fn is_below(pid: i32, subpath: &str) -> bool {
     alive && cgroups.lines().any(|line| line.contains(&path))
 }
 
-/// The process that was started with this argument.
-#[track_caller]
-pub fn with_argument(argument: &str) -> i32 {
+/// The containerd that was started with this argument.
+pub fn find_with_argument(argument: &str) -> Option<i32> {
     let has = |pid: &i32| {
         let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         // The script that starts it may name it too, as a part of something longer.
         arguments.split('\0').any(|one| one == argument) && name(*pid) == "containerd"
     };
-    pids().find(has).expect("there is such a process")
+    pids().find(has)
 }
 
 /// The arguments of every process of this host.
@@ -46,6 +45,24 @@ pub fn arguments() -> impl Iterator<Item = (i32, String)> {
         let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         (pid, String::from_utf8_lossy(&arguments).into_owned())
     })
+}
+
+/// The shims of container `id`.
+pub fn shims(namespace: &str, id: &str) -> Vec<i32> {
+    let words = format!("\0-namespace\0{namespace}\0-id\0{id}\0");
+    let of_it = |(_, arguments): &(i32, String)| {
+        arguments.contains("containerd-shim") && arguments.contains(&words)
+    };
+    arguments().filter(of_it).map(|(pid, _)| pid).collect()
+}
+
+/// Whether process `pid` is stopped (proc_pid_stat(5), field 3).
+pub fn is_stopped(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before it may have blanks and parentheses.
+    stat.rsplit(')')
+        .next()
+        .is_some_and(|rest| rest.starts_with(" T"))
 }
 
 /// What process `pid` calls itself.

@@ -77,6 +77,13 @@ impl Run {
         line(self.stdout.as_mut().expect("stdout is open"))
     }
 
+    /// Whether there is something of its stdout that was not read yet.
+    pub fn has_output(&self) -> bool {
+        let stdout = self.stdout.as_ref().expect("stdout is open");
+        let mut watched = [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)];
+        poll(&mut watched, PollTimeout::ZERO) != Ok(0)
+    }
+
     /// Closes our end of its stdout.
     pub fn close_stdout(&mut self) {
         self.stdout = None;

@@ -4,7 +4,17 @@ use std::process::Stdio;
 
 use super::{Host, Output, Run, processes, runs};
 
+/// A payload that says `ready` and goes on until it is killed.
+pub const SLEEP: [&str; 4] = ["busybox:test", "sh", "-c", "echo ready; exec sleep 1000"];
+
 impl Host {
+    /// Leaves a run with these flags whose airtight was killed while its payload ran.
+    #[track_caller]
+    pub fn dead(&self, flags: &[&str]) {
+        let args = [&["run"], flags, &SLEEP].concat();
+        Run::ready(&mut self.command(&args)).destroy();
+    }
+
     /// What `script` prints, run by the shell of `busybox:test` with `flags`.
     #[track_caller]
     pub fn sh(&self, flags: &[&str], script: &str) -> String {
@@ -43,6 +53,25 @@ impl Host {
     pub fn until_nobody_is_inside(&self) {
         processes::until("everything inside is gone", || {
             processes::below(&self.subpath()).is_empty()
+        });
+    }
+
+    /// Waits until no shim of a task of this test is left.
+    #[track_caller]
+    pub fn until_no_shim_is_left(&self) {
+        let namespace = format!("\0-namespace\0{}\0", self.namespace());
+        processes::until("every shim has ended", || {
+            let mut all = processes::arguments();
+            !all.any(|(_, arguments)| arguments.contains(&namespace))
+        });
+    }
+
+    /// Removes the state directory, as a reboot does.
+    pub fn forget_everything(&self) {
+        // Whoever is just being killed may still make something in it.
+        processes::until("the state directory is gone", || {
+            let _ = std::fs::remove_dir_all(self.state());
+            !self.state().exists()
         });
     }
 

@@ -1,0 +1,59 @@
+//! `airtight inspect`: everything that is written of a run, as JSON.
+
+use std::process::ExitCode;
+
+use clap::{Arg, ArgMatches, Command};
+use serde_json::{Value, json};
+
+use super::out;
+use crate::failure::Result;
+use crate::run::seen::{self, Seen};
+use crate::run::state::State;
+
+/// The verb's definition.
+pub fn command() -> Command {
+    Command::new("inspect")
+        .about("Shows everything that is known of runs, as JSON")
+        .after_help(
+            "Secrets are masked.\n\n\
+             Examples:\n  \
+             airtight inspect job\n  \
+             airtight inspect job | jq -r '.[0].verdict.cause'",
+        )
+        .arg(
+            Arg::new("run")
+                .value_name("RUN")
+                .required(true)
+                .num_args(1..)
+                .help("A name, or an id or its beginning"),
+        )
+}
+
+/// Prints an array with one object for each.
+pub fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
+    let words: Vec<&String> = matches.get_many("run").into_iter().flatten().collect();
+    let mut runs = Vec::new();
+    for word in words {
+        let run = seen::named(state, word)?;
+        runs.push(document(&run, state));
+    }
+    out::print_json(&runs)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn document(run: &Seen, state: &State) -> Value {
+    let record = run
+        .is_alive()
+        .then(|| state.record(&run.id).ok().flatten())
+        .flatten();
+    json!({
+        "id": run.id,
+        "state": run.condition,
+        "about": run.about,
+        "started": run.started,
+        "record": record,
+        "log": run.log().ok(),
+        "plan": run.plan(),
+        "verdict": run.end.as_ref().map(|end| &end.whole),
+    })
+}

@@ -1,0 +1,132 @@
+//! Points in time as docker's users write them: `2026-11-21T18:04:05Z`, `10m` (ago), `1700000000.5`.
+
+use std::time::{Duration, SystemTime};
+
+/// Reads one; `now` is what spans are counted back from. A time without a zone is UTC.
+pub fn point(text: &str, now: SystemTime) -> Result<SystemTime, String> {
+    let text = text.trim();
+    let found = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds)
+            .ok()
+            .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)),
+        Err(_) => match span(text) {
+            Some(ago) => now.checked_sub(ago),
+            None => zoned(text),
+        },
+    };
+    found.ok_or_else(|| {
+        "a time such as 2026-11-21T18:04:05Z, a span such as 10m or 1h30m, or seconds since 1970 are needed"
+            .to_owned()
+    })
+}
+
+/// Go's durations: numbers with units, the largest first or not, without blanks.
+fn span(text: &str) -> Option<Duration> {
+    const UNITS: [(&str, f64); 7] = [
+        ("ms", 1e-3),
+        ("us", 1e-6),
+        ("µs", 1e-6),
+        ("ns", 1e-9),
+        ("h", 3600.0),
+        ("m", 60.0),
+        ("s", 1.0),
+    ];
+    let mut rest = text;
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, behind) = rest.split_at(end);
+        let number: f64 = number.parse().ok()?;
+        let (unit, factor) = UNITS.iter().find(|(unit, _)| behind.starts_with(unit))?;
+        seconds += number * factor;
+        rest = behind.strip_prefix(unit)?;
+    }
+    (!text.is_empty())
+        .then(|| Duration::try_from_secs_f64(seconds).ok())
+        .flatten()
+}
+
+/// RFC 3339, with or without a time of day and a zone.
+fn zoned(text: &str) -> Option<SystemTime> {
+    let day_only = text.len() == "2026-11-21".len();
+    let (local, zone) = match text.rfind(['+', '-', 'Z']) {
+        Some(at) if at > "2026-11-".len() && !day_only => text.split_at(at),
+        _ => (text, "Z"),
+    };
+    let local = match local
+        .split_once('T')
+        .map(|(_, time)| time.matches(':').count())
+    {
+        None if day_only => format!("{local}T00:00:00"),
+        Some(1) => format!("{local}:00"),
+        _ => local.to_owned(),
+    };
+    let utc = humantime::parse_rfc3339_weak(&local).ok()?;
+    if zone == "Z" {
+        return Some(utc);
+    }
+    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+    let minutes = hours.parse::<u64>().ok()? * 60 + minutes.parse::<u64>().ok()?;
+    let offset = Duration::from_secs(minutes * 60);
+    if zone.starts_with('-') {
+        utc.checked_add(offset)
+    } else {
+        utc.checked_sub(offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(text: &str) -> Option<f64> {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let point = point(text, now).ok()?;
+        Some(
+            point
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap()
+                .as_secs_f64(),
+        )
+    }
+
+    #[test]
+    fn a_span_counts_back_from_now() {
+        assert_eq!(seconds("10m"), Some(999_400.0));
+        assert_eq!(seconds("1h30m"), Some(994_600.0));
+        assert_eq!(seconds("1.5h"), Some(994_600.0));
+        assert_eq!(seconds("500ms"), Some(999_999.5));
+    }
+
+    #[test]
+    fn a_point_is_rfc_3339_or_unix_seconds() {
+        for text in [
+            "1500000000",
+            "1500000000.0",
+            "2017-07-14T02:40:00Z",
+            "2017-07-14T02:40:00",
+            "2017-07-14T02:40",
+            "2017-07-14T04:40:00+02:00",
+            "2017-07-13T21:10:00-05:30",
+        ] {
+            assert_eq!(seconds(text), Some(1_500_000_000.0), "{text}");
+        }
+        assert_eq!(seconds("2017-07-14"), Some(1_499_990_400.0));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "yesterday",
+            "10 m",
+            "m",
+            "-5",
+            "1x",
+            "2017-99-99",
+            "1h-",
+        ] {
+            assert!(seconds(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What other commands do with living runs: they ask the owner, through its control socket, and where it does
+//! not answer they do without it what can be done.
+//!
+//! In: the state directory and a run. Out: what came of it. The owner alone decides about its run; nothing here
+//! removes what is a run's, but through [`crate::reap`] once the owner is dead.
+
+pub mod events;
+pub mod exec;
+pub mod signal;
+pub mod stats;
+pub mod stop;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::cgroup::Group;
+use crate::control::message::{Reply, Request};
+use crate::control::{Answer, Call, Caller};
+use crate::failure::{Context, Failure, Kind, Result};
+use crate::id::ContainerId;
+use crate::run::cleanup;
+use crate::run::record::Record;
+use crate::run::state::{Found, State};
+
+/// Between two looks at a run that is being made or removed at this moment.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How long making or removing takes at most.
+const CHANGING: Duration = Duration::from_secs(10);
+
+/// A run whose owner lives.
+#[derive(Debug, Clone)]
+pub struct Living {
+    /// Which.
+    pub id: ContainerId,
+    /// What its owner has written down.
+    pub record: Record,
+    dir: PathBuf,
+}
+
+/// What a request came to.
+#[derive(Debug)]
+enum Asked {
+    /// The owner did it, or has begun to; the connection ends with the run.
+    Answered(Caller, Reply),
+    /// The owner has ended, or is about to: the run has to be looked at again.
+    Gone,
+    /// The owner lives and does not answer.
+    Hangs,
+}
+
+impl Living {
+    /// The run `id`, if its owner lives.
+    pub async fn find(state: &State, id: &ContainerId) -> Result<Self> {
+        let ended = || {
+            Failure::usage(format!("run {id} does not run"))
+                .because("its owner has ended")
+                .hint("`airtight ps` lists what runs")
+        };
+        Self::look(state, id).await?.ok_or_else(ended)
+    }
+
+    /// The same; `None` when its owner is dead, or there is no such run any more.
+    async fn look(state: &State, id: &ContainerId) -> Result<Option<Self>> {
+        let begun = Instant::now();
+        loop {
+            if !matches!(state.find(id)?, Found::Held) {
+                return Ok(None);
+            }
+            if let Some(record) = state.record(id)? {
+                return Ok(Some(Self {
+                    id: id.clone(),
+                    record,
+                    dir: state.directory(id),
+                }));
+            }
+            if begun.elapsed() > CHANGING {
+                return Err(Failure::usage(format!("{id} is no run"))
+                    .because("its owner has not written down what it makes"));
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Asks the owner for something that needs no more than an answer.
+    pub async fn ask(&self, request: &Request) -> Result<Caller> {
+        match self.request(request).await? {
+            Asked::Answered(caller, _) => Ok(caller),
+            Asked::Gone => Err(Failure::usage(format!("run {} is ending", self.id))),
+            Asked::Hangs => Err(self.hangs()),
+        }
+    }
+
+    async fn request(&self, request: &Request) -> Result<Asked> {
+        let cannot = || format!("cannot speak to the owner of run {}", self.id);
+        let caller = match Caller::call(&self.dir).await.or_fail(Kind::Host, cannot)? {
+            Call::Connected(caller) => caller,
+            Call::Busy => return Ok(Asked::Hangs),
+            Call::Nobody if self.dir.join("control").exists() || !self.dir.exists() => {
+                return Ok(Asked::Gone);
+            }
+            Call::Nobody => {
+                return Err(Failure::host(cannot())
+                    .because("it is of a version of airtight without a control socket")
+                    .hint(format!("kill -TERM {} stops it", self.record.owner.pid)));
+            }
+        };
+        match caller.ask(request).await.or_fail(Kind::Host, cannot)? {
+            Answer::Reply(Reply::Refused { why, hint }) => {
+                let failure = Failure::usage(format!("run {}: {why}", self.id));
+                Err(hint.into_iter().fold(failure, Failure::hint))
+            }
+            Answer::Reply(reply) => Ok(Asked::Answered(caller, reply)),
+            Answer::Gone => Ok(Asked::Gone),
+            Answer::Silence => Ok(Asked::Hangs),
+            Answer::Other(why) => Err(Failure::host(cannot()).because(why)),
+        }
+    }
+
+    fn hangs(&self) -> Failure {
+        let owner = self.record.owner.pid;
+        Failure::host(format!("the owner of run {} does not answer", self.id))
+            .because(format!("process {owner} is stopped, or hangs"))
+            .hint(format!(
+                "kill -CONT {owner} lets a stopped one go on; airtight stop ends the run without it"
+            ))
+    }
+
+    /// Kills everything inside without the owner; what is to be said about that.
+    async fn force(&self) -> Result<String> {
+        let (id, owner) = (&self.id, self.record.owner.pid);
+        cleanup::kill(&self.record).await.map_err(|why| {
+            Failure::host(format!("cannot kill what is in run {id}")).because(why)
+        })?;
+        Ok(format!(
+            "run {id}: its owner, process {owner}, does not answer; everything inside was killed without it, and the rest is undone once it goes on (kill -CONT {owner}) or dies"
+        ))
+    }
+
+    /// The cgroup, where there is one yet.
+    pub fn group(&self) -> Result<Option<Group>> {
+        let record = &self.record;
+        Group::find(&record.cgroup_mount_path, &record.cgroup_subpath, &self.id)
+    }
+}

@@ -1,0 +1,109 @@
+//! Stopping a run, as `docker stop` does: the owner goes down its ladder, and we wait until it is over.
+//!
+//! Needs no containerd. An owner that does not answer is not waited for: everything inside is killed through the
+//! cgroup. The answer of an owner bounds how long its payload can live; longer than that nobody waits either.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Asked, CHANGING, Living, PAUSE};
+use crate::control::Caller;
+use crate::control::message::{Reply, Request};
+use crate::failure::Result;
+use crate::id::ContainerId;
+use crate::reap;
+use crate::run::state::{Found, State};
+
+/// For an owner on a busy host, over what it has said itself.
+const SLACK: Duration = Duration::from_secs(5);
+/// From the death of everything inside to the owner's end, with a containerd that does not answer.
+const CLEANUP: Duration = Duration::from_secs(60);
+
+/// How to stop.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stop {
+    /// In place of the run's own first signal.
+    pub signal: Option<i32>,
+    /// In place of the run's own time until SIGKILL.
+    pub timeout: Option<Duration>,
+}
+
+/// Ends run `id` and waits until it is over. What the user should know of is returned.
+pub async fn stop(state: &State, id: &ContainerId, how: Stop) -> Result<Vec<String>> {
+    let Some(run) = Living::look(state, id).await? else {
+        return undo(state, id).await;
+    };
+    let request = Request::Stop {
+        signal: how.signal,
+        timeout: how.timeout,
+    };
+    let begun = Instant::now();
+    loop {
+        match run.request(&request).await? {
+            Asked::Answered(caller, reply) => return until_over(state, &run, caller, reply).await,
+            Asked::Hangs => return Ok(vec![run.force().await?]),
+            Asked::Gone => {}
+        }
+        if is_over(state, &run).await? {
+            return undo(state, id).await;
+        }
+        if begun.elapsed() > CHANGING {
+            return Ok(vec![run.force().await?]);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn until_over(
+    state: &State,
+    run: &Living,
+    owner: Caller,
+    reply: Reply,
+) -> Result<Vec<String>> {
+    let ladder = match reply {
+        Reply::Ends(limit) => limit,
+        Reply::Done | Reply::Refused { .. } => Duration::ZERO,
+    };
+    let mut gone = std::pin::pin!(owner.gone());
+    if timeout(ladder.saturating_add(SLACK), &mut gone)
+        .await
+        .is_err()
+    {
+        if run.group()?.is_some_and(|group| !group.is_empty()) {
+            return Ok(vec![run.force().await?]);
+        }
+        if timeout(CLEANUP, gone).await.is_err() {
+            let (id, owner) = (&run.id, run.record.owner.pid);
+            let remark = format!(
+                "run {id}: nothing inside is alive, and its owner, process {owner}, is still cleaning up"
+            );
+            return Ok(vec![remark]);
+        }
+    }
+    let begun = Instant::now();
+    // The kernel closes the connection of a dying owner a moment before it releases the lock.
+    while !is_over(state, run).await? && begun.elapsed() < CHANGING {
+        sleep(PAUSE).await;
+    }
+    undo(state, &run.id).await
+}
+
+/// Its owner holds it no more; another owner may have taken the name.
+async fn is_over(state: &State, run: &Living) -> Result<bool> {
+    Ok(match Living::look(state, &run.id).await? {
+        Some(now) => now.record != run.record,
+        None => true,
+    })
+}
+
+/// Undoes what an owner that died has left.
+async fn undo(state: &State, id: &ContainerId) -> Result<Vec<String>> {
+    match state.find(id)? {
+        Found::Dead(lock) => {
+            drop(lock);
+            reap::dead_owners(state).await
+        }
+        Found::Held | Found::Absent => Ok(Vec::new()),
+    }
+}

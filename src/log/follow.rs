@@ -1,0 +1,81 @@
+//! Being told that a log has grown, or that nobody writes it any more, without looking again and again.
+//!
+//! Two threads wait in the kernel: one for changes in the directory (inotify(7)), one for locks that the
+//! run's owner and the log's writer hold while they live.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::SystemTime;
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
+use super::writer;
+
+/// What happened to a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// There may be more in it.
+    Grown,
+    /// Nothing more will come.
+    Ended,
+}
+
+/// The news of one log.
+pub struct Following(Receiver<News>);
+
+impl Following {
+    /// Of the log in `dir`, which ends when `owner_ends` has returned and nobody writes.
+    pub fn begin(dir: &Path, owner_ends: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let (sender, receiver) = channel();
+        let watch = inotify::init(CreateFlags::CLOEXEC)?;
+        inotify::add_watch(&watch, dir, WatchFlags::MODIFY | WatchFlags::CREATE)?;
+        let grown = sender.clone();
+        thread::Builder::new()
+            .name("log".into())
+            .spawn(move || tell_changes(&watch, &grown))?;
+        let dir = dir.to_owned();
+        thread::Builder::new().name("end".into()).spawn(move || {
+            owner_ends();
+            writer::wait_for_end(&dir);
+            // Nobody may be listening any more.
+            let _ = sender.send(News::Ended);
+        })?;
+        Ok(Self(receiver))
+    }
+
+    /// The next news, or that it is `until`.
+    pub fn next(&self, until: Option<SystemTime>) -> News {
+        let first = match until {
+            None => self.0.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(until) => {
+                let left = until.duration_since(SystemTime::now());
+                self.0.recv_timeout(left.unwrap_or_default())
+            }
+        };
+        let mut news = first.unwrap_or(News::Ended);
+        // What has happened meanwhile is the same news.
+        while let Ok(further) = self.0.try_recv() {
+            if further == News::Ended {
+                news = further;
+            }
+        }
+        news
+    }
+}
+
+fn tell_changes(watch: &impl std::os::fd::AsFd, grown: &Sender<News>) {
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut changes = inotify::Reader::new(watch, &mut buffer);
+    loop {
+        match changes.next() {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
+        }
+        if grown.send(News::Grown).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Picking a run up whose owner died: `--on-owner-death keep` and, later, the same key.
+//!
+//! In: the record and the run directory of the dead owner. Out: the end of the payload, true to what the
+//! shim and the cgroup say, even where it came while nobody looked. A run whose payload was never to begin
+//! is undone, and the new one begins as if there had been none.
+
+use std::time::{Duration, SystemTime};
+
+use containerd_client::services::v1::GetRequest;
+use containerd_client::types::v1::{Process, Status};
+use tokio::time::Instant;
+
+use super::end::{End, PayloadEnd};
+use super::first::FirstProcess;
+use super::guard::Beside;
+use super::note::Note;
+use super::papers::Papers;
+use super::record::Record;
+use super::signals::Signals;
+use super::state::{RunDir, State};
+use super::stdio::Output;
+use super::supervise::Supervisor;
+use super::verdict::Phases;
+use super::{Job, Ran, earlier};
+use crate::config::values::OwnerDeath;
+use crate::containerd::{self, Client};
+use crate::control::{Door, Orders};
+use crate::failure::Result;
+use crate::owner::Owner;
+
+/// What an init ends with that has no payload: its own failure, or a command that cannot be executed or is
+/// not there (src/init).
+const NO_PAYLOAD: std::ops::RangeInclusive<u32> = 125..=127;
+/// What an init that stops its payload may take longer than it was given.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+/// A run that goes on, or has ended, without an owner.
+pub struct Orphan {
+    /// Ours from now on.
+    pub dir: RunDir,
+    /// The containerd that has it; the new run's may be another.
+    pub client: Client,
+    /// What there is of it; it names us as the owner.
+    pub record: Record,
+    /// The process that had it.
+    pub heir_of: u32,
+    /// How far the dead owner knew its payload to be, and since when.
+    note: Note,
+    noted: SystemTime,
+    task: Option<Process>,
+    papers: Papers,
+}
+
+/// Whether a run is to go on for now, although its owner is dead: until another run picks it up, or its init
+/// has stopped it.
+pub fn goes_on(record: &Record, dir: &RunDir) -> bool {
+    match record.on_owner_death {
+        _ if record.owner.is_of_another_boot() => false,
+        OwnerDeath::Kill => false,
+        // Before there is a note, nobody will ever start the payload.
+        OwnerDeath::Keep => !matches!(Note::read(dir.path()), Ok(None)),
+        OwnerDeath::Stop => {
+            let lived_in = record.group().ok().flatten();
+            let limit = record.stop_timeout.saturating_add(STOP_MARGIN);
+            lived_in.is_some_and(|group| !group.is_empty())
+                && dir.left_for().is_ok_and(|left| left < limit)
+        }
+    }
+}
+
+/// Takes over the run of `dir`, which is to be kept; or undoes it where nobody will ever start it.
+pub async fn orphan(
+    mut record: Record,
+    client: Client,
+    dir: RunDir,
+    state: &State,
+) -> Result<Option<Orphan>> {
+    let task = match task(&client, &record).await {
+        Ok(task) => Some(task),
+        Err(why) if why.is_not_found() => None,
+        Err(why) => return Err(why.into()),
+    };
+    let waits = task
+        .as_ref()
+        .is_some_and(|task| task.status() == Status::Created);
+    let Some((note, noted)) = Note::read(dir.path())?.filter(|_| !waits) else {
+        let cleared = earlier::clear(&record, &client, state, dir).await;
+        return cleared.map(|()| None);
+    };
+    let papers = Papers::take_over(state, &dir, &record)?;
+    let heir_of = std::mem::replace(&mut record.owner, Owner::this_process()?).pid;
+    dir.rewrite(&record)?;
+    Ok(Some(Orphan {
+        dir,
+        client,
+        record,
+        heir_of,
+        note,
+        noted,
+        task,
+        papers,
+    }))
+}
+
+impl Orphan {
+    /// Sees the run to its end, however long that takes.
+    pub(super) async fn run(
+        self,
+        job: Job<'_>,
+        signals: &mut Signals,
+        phases: &mut Phases,
+    ) -> (Record, Client, RunDir, Ran) {
+        let (door, end) = match Door::open(self.dir.path()) {
+            Ok((door, mut orders)) => {
+                let seen = self.seen(job, signals, &mut orders, phases).await;
+                (Some(door), seen)
+            }
+            Err(why) => (None, Err(why)),
+        };
+        // The payload may have run: whoever reads the verdict must not take it for one that did not start.
+        let end = end.unwrap_or_else(|failure| lost(failure.to_string()));
+        let end = match end.payload {
+            // So does an init end that its owner leaves before there is a payload.
+            PayloadEnd::TaskStatus(code)
+                if self.note == Note::Asked && NO_PAYLOAD.contains(&code) =>
+            {
+                lost("its airtight died as the payload began: it may never have run".into())
+            }
+            _ => end,
+        };
+        let ran = Ran {
+            papers: Some(self.papers),
+            door,
+            lived: Ok(end),
+        };
+        (self.record, self.client, self.dir, ran)
+    }
+
+    async fn seen(
+        &self,
+        job: Job<'_>,
+        signals: &mut Signals,
+        orders: &mut Orders,
+        phases: &mut Phases,
+    ) -> Result<End> {
+        if let Some(end) = self.papers.end()? {
+            // The owner died as it undid the run.
+            return Ok(match end.lost {
+                Some(why) => lost(why),
+                None => ended(PayloadEnd::TaskStatus(
+                    u32::try_from(end.exit_code).unwrap_or(255),
+                )),
+            });
+        }
+        let Some(task) = &self.task else {
+            return Ok(lost(
+                "its shim is gone, and with it how the payload ended".into(),
+            ));
+        };
+        if task.status() == Status::Stopped {
+            return Ok(ended(PayloadEnd::TaskStatus(task.exit_status)));
+        }
+        let waiting = super::wait_for_task(&self.client, &self.record.id);
+        let group = self.record.present_group()?;
+        let supervisor = Supervisor {
+            record: &self.record,
+            stop: job.plan.stop,
+            time_limit: self.time_limit(job),
+            signals,
+            orders,
+            beside: Beside {
+                client: self.client.clone(),
+                id: self.record.id.clone(),
+                dir: self.dir.path().to_owned(),
+                group: group.clone(),
+            },
+            first: FirstProcess::hold(task.pid, group),
+            leash: None,
+            terminal: None,
+            interactive: false,
+            output: Output::default(),
+            payload: match self.note {
+                Note::Begun(pid) => pid,
+                Note::Asked => None,
+            },
+            on_start: &|_| {},
+        };
+        Ok(supervisor.watch(waiting, phases).await)
+    }
+
+    /// The limit of the new run counts from the payload's beginning.
+    fn time_limit(&self, job: Job<'_>) -> Option<Instant> {
+        let limit = job.plan.stop.time_limit?;
+        // The clock may have been set back.
+        let past = self.noted.elapsed().unwrap_or_default();
+        Instant::now().checked_add(limit.saturating_sub(past))
+    }
+}
+
+fn lost(why: String) -> End {
+    ended(PayloadEnd::Lost(why))
+}
+
+fn ended(payload: PayloadEnd) -> End {
+    End {
+        payload,
+        asked: None,
+    }
+}
+
+async fn task(client: &Client, record: &Record) -> containerd::Result<Process> {
+    let request = GetRequest {
+        container_id: record.id.to_string(),
+        exec_id: String::new(),
+    };
+    let mut tasks = client.tasks();
+    let what = ("look at task", record.id.as_str());
+    let found = client
+        .call(what, request, |request| tasks.get(request))
+        .await?;
+    Ok(found.process.unwrap_or_default())
+}

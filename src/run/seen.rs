@@ -1,0 +1,206 @@
+//! Runs as others see them: those that live, whoever holds them, and those of which something is kept.
+//!
+//! In: the state directory and the data directory. Nothing is asked of containerd, and nothing is changed,
+//! but that papers are removed which nobody wanted kept and whose owner could not remove them.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::papers::{self, About, End, Paper, Started};
+use super::state::{LOCK, State};
+use crate::failure::{Failure, Kind, Result};
+use crate::host;
+use crate::id::ContainerId;
+
+/// Where a run is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// Its payload has not been started yet.
+    Created,
+    /// Its payload runs, or is being cleaned up after.
+    Running,
+    /// It has ended, and it is known how.
+    Exited,
+    /// It has ended, and nobody knows how.
+    Lost,
+}
+
+/// One run.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each type says what it is")]
+pub struct Seen {
+    pub id: ContainerId,
+    pub condition: Condition,
+    pub about: Option<About>,
+    pub started: Option<Started>,
+    pub end: Option<End>,
+    /// Its papers.
+    dir: PathBuf,
+}
+
+/// All of them, the newest first.
+pub fn all(state: &State) -> Result<Vec<Seen>> {
+    let mut ids = [state.ids()?, state.kept_ids()?].concat();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut seen = Vec::new();
+    for id in ids {
+        seen.extend(look(state, &id)?);
+    }
+    let created = |one: &Seen| one.about.as_ref().map(|about| about.created_at.clone());
+    // What has no papers yet is the newest.
+    seen.sort_by_key(|one| std::cmp::Reverse((created(one).is_none(), created(one))));
+    Ok(seen)
+}
+
+/// The run that `word` names.
+pub fn named(state: &State, word: &str) -> Result<Seen> {
+    let id = state.named(word)?;
+    look(state, &id)?.ok_or_else(|| {
+        Failure::usage(format!("there is no run {word:?}")).hint("`airtight ps -a` lists them")
+    })
+}
+
+fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
+    let kept = state.kept(id);
+    let alive = state.is_alive(id);
+    let record = state.record(id).ok().flatten();
+    let is_kept = match record.filter(|_| alive) {
+        // Of a run that has just begun, those of an ended one of its name may be there still.
+        Some(record) => papers::read::<About>(&kept, &Paper::About)
+            .is_some_and(|about| about.token == record.token),
+        None => kept.is_dir(),
+    };
+    if !alive && !is_kept {
+        return Ok(None);
+    }
+    let dir = if is_kept { kept } else { state.directory(id) };
+    let about: Option<About> = papers::read(&dir, &Paper::About);
+    if !alive && about.as_ref().is_none_or(|about| about.remove) {
+        sweep(state, id)?;
+        return Ok(None);
+    }
+    let started: Option<Started> = papers::read(&dir, &Paper::Started);
+    let end = match (&about, alive) {
+        (_, true) | (None, _) => None,
+        (Some(about), false) => match End::read(&dir)? {
+            Some(end) => Some(end),
+            None => Some(End::unseen(about, &host::boot_id()?)?),
+        },
+    };
+    let condition = match (&end, &started) {
+        (Some(end), _) if end.lost.is_some() => Condition::Lost,
+        (Some(_), _) => Condition::Exited,
+        (None, Some(_)) => Condition::Running,
+        (None, None) => Condition::Created,
+    };
+    Ok(Some(Seen {
+        id: id.clone(),
+        condition,
+        about,
+        started,
+        end,
+        dir,
+    }))
+}
+
+/// Removes papers of an owner who died and left nobody to do it: a reboot took the record away.
+fn sweep(state: &State, id: &ContainerId) -> Result<()> {
+    match state.create_without_record(id) {
+        Ok(name) => {
+            let removed = papers::remove(&state.kept(id));
+            name.remove()?;
+            removed
+        }
+        // Somebody is at it.
+        Err(failure) if failure.kind() == Kind::Usage => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
+impl Seen {
+    /// Whether its owner lives.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.condition, Condition::Created | Condition::Running)
+    }
+
+    /// Where its log is; a failure says why it has none.
+    pub fn log(&self) -> Result<PathBuf> {
+        let none = |why: &str| Failure::usage(format!("run {} has no log", self.id)).because(why);
+        match &self.about {
+            Some(about) if about.logged => Ok(papers::log(&self.dir)),
+            Some(about) if about.detached => Err(none("it was started with --log-driver none")),
+            _ => Err(none(
+                "it is in the foreground, where its output goes to its caller",
+            )),
+        }
+    }
+
+    /// Every decision of its plan.
+    pub fn plan(&self) -> Option<Value> {
+        papers::read(&self.dir, &Paper::Plan)
+    }
+
+    /// When its payload was started.
+    pub fn started_at(&self) -> Option<SystemTime> {
+        humantime::parse_rfc3339(&self.started.as_ref()?.started_at).ok()
+    }
+
+    /// When it was begun.
+    pub fn created_at(&self) -> Option<SystemTime> {
+        humantime::parse_rfc3339(&self.about.as_ref()?.created_at).ok()
+    }
+
+    /// Removes what is kept of it, which must have ended.
+    pub fn remove(&self, state: &State) -> Result<()> {
+        sweep(state, &self.id)
+    }
+
+    /// What to wait with for its end; papers that are removed meanwhile do not matter to it.
+    pub fn watch(&self) -> Watch {
+        Watch {
+            lock: File::open(self.dir.join(LOCK)).ok(),
+            verdict: papers::open_verdict(&self.dir),
+            about: self.about.clone(),
+        }
+    }
+}
+
+/// An end to wait for.
+#[derive(Debug)]
+pub struct Watch {
+    lock: Option<File>,
+    verdict: Option<File>,
+    about: Option<About>,
+}
+
+impl Watch {
+    /// Returns when the owner has ended.
+    pub fn wait(&mut self) {
+        let Some(mut lock) = self.lock.take() else {
+            return;
+        };
+        // The kernel lets us have it when the owner is gone, however it went.
+        while let Err((file, Errno::EINTR)) = Flock::lock(lock, FlockArg::LockShared) {
+            lock = file;
+        }
+    }
+
+    /// How it ended, when it has.
+    pub fn end(self) -> Result<End> {
+        let said = self.verdict.map(End::of).transpose()?.flatten();
+        match (said, self.about) {
+            (Some(end), _) => Ok(end),
+            (None, Some(about)) => End::unseen(&about, &host::boot_id()?),
+            (None, None) => Err(Failure::host("nothing is known of this run's end")
+                .because("its owner died before it had begun")),
+        }
+    }
+}

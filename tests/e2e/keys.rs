@@ -1,0 +1,225 @@
+//! `--key`: of runs with one key there is never more than one, and one that was kept is picked up.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use super::support::{Host, Run, processes, runs};
+
+/// Ends with 5 when there is a file /w/end, and writes /w/stopped when it is asked to stop.
+const WAITS: &str = "trap 'touch /w/stopped; exit 6' TERM
+    echo ready; while ! test -e /w/end; do sleep 0.01; done; exit 5";
+
+/// A directory for /w.
+fn shared(host: &Host) -> PathBuf {
+    let path = host.path("shared");
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn run(host: &Host, flags: &[&str], script: &str) -> Command {
+    let volume = format!("{}:/w", shared(host).display());
+    let begin = ["run", "--key", "etl/daily ☃", "-v", &volume];
+    host.command(&[&begin, flags, &["busybox:test", "sh", "-c", script]].concat())
+}
+
+/// A run that is to be kept, whose owner was killed.
+fn orphan(host: &Host) -> i32 {
+    let owner = Run::ready(&mut run(host, &["--on-owner-death", "keep"], WAITS));
+    let pid = owner.pid();
+    owner.destroy();
+    // Any command undoes what dead owners left; this is not to be undone.
+    assert_eq!(host.airtight(&["image", "ls", "--quiet"]).stderr, "");
+    assert!(!processes::below(&host.subpath()).is_empty());
+    pid
+}
+
+#[test]
+fn a_second_run_with_a_living_key_is_refused_and_told_who_has_it() {
+    let host = Host::new();
+    let first = Run::ready(&mut run(&host, &[], WAITS));
+    let second = super::support::Output::of(&mut run(&host, &[], "exit 0"));
+    let holder = format!("process {}", first.pid());
+    second.refused(&[
+        "a run with key \"etl/daily ☃\" lives",
+        &holder,
+        "--on-conflict replace",
+    ]);
+    fs::write(shared(&host).join("end"), "").unwrap();
+    assert_eq!(first.end().code, 5);
+    host.assert_clean();
+}
+
+#[test]
+fn a_run_may_replace_the_one_that_has_its_key() {
+    let host = Host::new();
+    let first = Run::ready(&mut run(&host, &[], WAITS));
+    let mut second = run(
+        &host,
+        &["--on-conflict", "replace"],
+        "test -e /w/stopped && exit 3",
+    );
+    assert_eq!(super::support::Output::of(&mut second).code, 3);
+    assert_eq!(first.end().code, 6);
+    host.assert_clean();
+}
+
+#[test]
+fn a_run_whose_owner_died_is_picked_up_and_its_own_end_is_reported() {
+    let host = Host::new();
+    let dead = orphan(&host);
+    let verdict = host.path("verdict.json");
+    let verdict_flag = format!("--verdict={}", verdict.display());
+    let heir = Run::start(&mut run(&host, &[&verdict_flag], "exit 9"));
+    fs::write(shared(&host).join("end"), "").unwrap();
+    assert_eq!(heir.end().code, 5);
+    assert_eq!(runs::verdict(&verdict)["picked_up_from"], dead);
+    host.assert_clean();
+}
+
+#[test]
+fn a_run_that_ended_while_it_had_no_owner_is_reported_with_its_true_code() {
+    let host = Host::new();
+    orphan(&host);
+    fs::write(shared(&host).join("end"), "").unwrap();
+    host.until_nobody_is_inside();
+    assert_eq!(host.airtight(&["image", "ls", "--quiet"]).stderr, "");
+    let heir = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+    assert_eq!(heir.code, 5);
+    // That was its end: the next is a new one.
+    let next = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+    assert_eq!(next.code, 9);
+    host.assert_clean();
+}
+
+#[test]
+fn a_run_that_was_picked_up_can_be_stopped() {
+    let host = Host::new();
+    orphan(&host);
+    let mut command = run(&host, &["--verbose"], "exit 9");
+    let heir = Run::start(&mut command);
+    processes::until("the heir has the run", || holds(&host, heir.pid()));
+    heir.signal(Signal::SIGTERM);
+    assert_eq!(heir.end().code, 6);
+    assert!(shared(&host).join("stopped").exists());
+    host.assert_clean();
+}
+
+/// Whether the record names `pid` as the owner.
+fn holds(host: &Host, pid: i32) -> bool {
+    let runs = fs::read_dir(host.state()).unwrap().flatten();
+    let owners = runs.filter_map(|run| {
+        let text = fs::read(run.path().join("record.json")).ok()?;
+        serde_json::from_slice::<serde_json::Value>(&text).ok()?["owner"]["pid"].as_i64()
+    });
+    owners.into_iter().any(|owner| owner == i64::from(pid))
+}
+
+#[test]
+fn a_run_that_is_kept_is_undone_by_whoever_names_it() {
+    let host = Host::new();
+    orphan(&host);
+    let id = || host.ctr(&["containers", "ls", "-q"]).trim().to_owned();
+    assert_eq!(host.airtight(&["reap"]).code, 0);
+    let kept = id();
+    assert!(kept.starts_with("key-"), "{kept:?}");
+    assert_eq!(host.airtight(&["reap", &kept]).code, 0);
+    assert_eq!(id(), "");
+    host.assert_clean();
+}
+
+#[test]
+fn an_owner_that_died_before_the_payload_began_leaves_nothing_to_be_picked_up() {
+    let host = Host::new();
+    for step in ["record", "container", "task", "start"] {
+        let mut doomed = run(&host, &["--on-owner-death", "keep"], "exit 5");
+        doomed.env("AIRTIGHT_TEST_STEP", format!("{step}:KILL"));
+        assert_eq!(super::support::Output::of(&mut doomed).code, 137, "{step}");
+        let next = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+        assert_eq!(next.code, 9, "{step}");
+        host.assert_clean();
+    }
+}
+
+#[test]
+fn a_payload_may_be_stopped_rather_than_killed_when_its_owner_dies() {
+    let host = Host::new();
+    Run::ready(&mut run(&host, &["--on-owner-death", "stop"], WAITS)).destroy();
+    host.until_nobody_is_inside();
+    assert!(shared(&host).join("stopped").exists());
+    assert_eq!(host.airtight(&["image", "ls", "--quiet"]).stderr, "");
+    host.assert_clean();
+}
+
+#[test]
+fn what_needs_a_key_is_refused_without_one() {
+    let host = Host::new();
+    for flags in [
+        &["--on-conflict", "replace"][..],
+        &["--on-owner-death", "keep"],
+    ] {
+        let args = [&["run"], flags, &["busybox:test", "true"]].concat();
+        host.airtight(&args).refused(&["needs --key"]);
+    }
+    host.airtight(&["run", "--key=a", "--name=b", "busybox:test", "true"])
+        .refused(&["--name and --key cannot be together"]);
+}
+
+#[test]
+fn of_two_runs_with_one_key_that_begin_at_once_one_is_refused_by_the_key() {
+    let host = Host::new();
+    let both: Vec<_> = (0..2)
+        .map(|_| Run::start(&mut run(&host, &[], WAITS)))
+        .collect();
+    // The one that is refused ends by itself.
+    fs::write(shared(&host).join("end"), "").unwrap();
+    let ends: Vec<_> = both.into_iter().map(Run::end).collect();
+    for end in &ends {
+        let refused =
+            end.code == 125 && end.stderr.contains("a run with key \"etl/daily ☃\" lives");
+        assert!(refused || end.code == 5, "{end:?}");
+    }
+    assert!(ends.iter().any(|end| end.code == 5), "{ends:?}");
+    host.assert_clean();
+}
+
+#[test]
+fn an_end_that_was_known_when_the_owner_died_is_not_lost() {
+    let host = Host::new();
+    for step in [
+        "killed",
+        "task-deleted",
+        "container-deleted",
+        "volumes-removed",
+    ] {
+        let mut doomed = run(&host, &["--on-owner-death", "keep"], "exit 5");
+        doomed.env("AIRTIGHT_TEST_STEP", format!("{step}:KILL"));
+        assert_eq!(super::support::Output::of(&mut doomed).code, 137, "{step}");
+        let heir = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+        assert_eq!(heir.code, 5, "{step}: {heir:?}");
+        host.assert_clean();
+    }
+}
+
+#[test]
+fn a_payload_that_is_being_stopped_without_its_owner_is_not_killed_by_the_next_command() {
+    let host = Host::new();
+    let script = "trap 'touch /w/asked' TERM; echo ready
+        while ! test -e /w/end; do sleep 0.01; done; touch /w/ended";
+    let flags = ["--on-owner-death", "stop", "--stop-timeout", "600"];
+    Run::ready(&mut run(&host, &flags, script)).destroy();
+    let shared = shared(&host);
+    processes::until("it was asked to stop", || shared.join("asked").exists());
+    assert_eq!(host.airtight(&["image", "ls", "--quiet"]).stderr, "");
+    fs::write(shared.join("end"), "").unwrap();
+    host.until_nobody_is_inside();
+    assert!(shared.join("ended").exists());
+    // As long as somebody dead is in its cgroup, it is left alone.
+    processes::until("it is undone", || {
+        assert_eq!(host.airtight(&["image", "ls", "--quiet"]).stderr, "");
+        host.ctr(&["containers", "ls", "-q"]).is_empty()
+    });
+    host.assert_clean();
+}
