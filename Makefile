@@ -48,9 +48,9 @@ test-containerds: build images ## run the core of the tests with containerd 1.7 
 test-faults: build images ## kill airtight after every step and FAULTS=500 times at random; tables of what was undone
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) AIRTIGHT_TEST_FAULTS=$(FAULTS) $(WITH_CONTAINERD) cargo test --locked --test e2e -- --nocapture faults:: $(ARGS)
 
-# Half an hour: an emulated machine is slow. make test-vm ARGS='--only stop:: memory::' for fewer tests.
+# Twenty minutes for each runtime on two busy cores. make test-vm ARGS='--only stop:: memory::' for fewer tests.
 .PHONY: test-vm
-test-vm: build images ## run the core of them on a machine whose cgroups are version 2 alone, with runc and with crun
+test-vm: build images ## run the core of the tests on a machine whose cgroups are version 2 alone, with runc and with crun
 	@exec env AIRTIGHT_TEST_IMAGES=$(IMAGES) scripts/test-core $(ARGS) -- cgroup2-runc cgroup2-crun
 
 .PHONY: test-airflow-core

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::support::Host;
 use super::support::mounted::Mounted;
+use super::support::{Host, runtime_binary};
 
 /// A directory of the test with a file that says where it is.
 fn directory(host: &Host, name: &str) -> PathBuf {
@@ -134,7 +134,14 @@ fn a_link_on_the_way_to_the_target_stays_in_the_container() {
         "-v",
         &volume(&dir, "/trap/out/deep"),
     ];
-    assert_eq!(host.sh(&flags, "cat /tmp/inside/deep/file"), "dir\n");
+    let command = ["busybox:test", "cat", "/tmp/inside/deep/file"];
+    let output = host.run(&[&flags[..], &command].concat());
+    if runtime_binary().is_some_and(|name| name == "crun") {
+        // It makes nothing behind a link that leads to nothing.
+        output.refused(&["trap/out"]);
+    } else {
+        assert_eq!(output.ok(), "dir\n");
+    }
     assert!(!Path::new("/tmp/inside").exists());
 }
 

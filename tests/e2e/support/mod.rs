@@ -195,7 +195,7 @@ pub fn address() -> PathBuf {
 }
 
 /// The OCI runtime of runs that name none, where it is not airtight's own choice.
-fn runtime_binary() -> Option<OsString> {
+pub fn runtime_binary() -> Option<OsString> {
     env::var_os("AIRTIGHT_TEST_RUNTIME_BINARY")
 }
 
