@@ -91,6 +91,14 @@ fn boot_id(proc: &Path) -> std::io::Result<String> {
     Ok(text.trim().to_owned())
 }
 
+/// Whether process `pid`, which began at that clock tick of this boot, may be alive.
+pub fn may_live(pid: u32, started: u64) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => Stat::parse(&stat).is_none_or(|stat| stat.started == started && !stat.ended),
+        Err(why) => why.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
 /// What is read of proc_pid_stat(5).
 struct Stat {
     /// Field 1.

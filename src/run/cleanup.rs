@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::belongings::{self, Belongings, Whose, unless_absent};
 use super::record::Record;
+use super::residue;
 use super::state::{RunDir, State};
 use super::step::{Step, reached};
 use super::volumes;
@@ -142,10 +143,12 @@ async fn undo_in_containerd(
 ) {
     if belongings.container != Whose::Others {
         // The rest hangs on the task: a root file system in use can be neither unmounted nor removed.
-        match task::end(record, client).await {
-            Ok(ended) => undone.note(Thing::Task, Ok::<_, Error>(ended == task::Ended::Something)),
+        let ended = match task::end(record, client).await {
+            Ok(ended) => ended == task::Ended::Something,
             Err(why) => return undone.left.push(why),
-        }
+        };
+        let forgotten = residue::forget(record);
+        undone.note(Thing::Task, forgotten.map(|some| some || ended));
     }
     reached(Step::TaskDeleted);
     let (container, snapshot) = tokio::join!(

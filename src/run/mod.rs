@@ -25,6 +25,7 @@ mod progress;
 mod readable;
 pub mod record;
 mod release;
+mod residue;
 mod rootfs;
 pub mod runc;
 pub mod seen;

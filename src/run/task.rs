@@ -14,6 +14,7 @@ use containerd_client::types::v1::{Process, Status};
 use super::cleanup;
 use super::launch::Launch;
 use super::release::release;
+use super::residue;
 use super::runc;
 use crate::containerd::{ABSENCE, Error, patiently};
 use crate::failure::{Context, Failure, Kind, Result};
@@ -63,6 +64,10 @@ impl Launch<'_> {
             terminal: stdio.terminal,
             ..CreateTaskRequest::default()
         };
+        // A run that is dead has left it, whose shim was killed; the name is ours by now.
+        residue::forget(self.record).or_fail(Kind::Host, || {
+            format!("cannot create task {:?}", self.job.plan.id.as_str())
+        })?;
         let mut attempts = 0;
         loop {
             attempts += 1;

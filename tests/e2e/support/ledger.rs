@@ -34,6 +34,9 @@ impl Ledger {
         add("run directory", directories(&host.state()));
         add("volume", directories(&host.data().join("volumes")));
         add("kept run", directories(&host.data().join("runs")));
+        // All containerds of a host share it; the namespace is this test's own.
+        let runtime = Path::new("/run/containerd/runc").join(host.namespace());
+        add("runtime's directory", directories(&runtime));
         add("mount", mounts(host));
         add(
             "process",
