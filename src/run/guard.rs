@@ -8,7 +8,7 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use containerd_client::services::v1::{DeleteProcessRequest, GetRequest, KillRequest};
 use nix::libc;
@@ -24,6 +24,8 @@ use crate::leash::pidfd;
 const ROUNDS: usize = 20;
 /// Between two rounds, for the kernel to end those that were killed.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long a start may be under way whose caller died over it.
+const START_LIMIT: Duration = Duration::from_secs(5);
 /// Between two attempts to reach a containerd that is away.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -121,8 +123,10 @@ impl Beside {
         !of_it.is_empty()
     }
 
-    /// Its pid, as containerd knows it; the shim answers once it has started, where it was told to.
+    /// Its pid, as containerd knows it. One that has none was never told to start, or its start is still under
+    /// way at the shim.
     async fn pid(&self, name: &ContainerId) -> Option<i32> {
+        let patient_until = Instant::now() + START_LIMIT;
         loop {
             let request = GetRequest {
                 container_id: self.id.to_string(),
@@ -138,7 +142,11 @@ impl Beside {
                 Err(_) => return None,
                 Ok(found) => {
                     let pid = found.process.map_or(0, |process| process.pid);
-                    return i32::try_from(pid).ok().filter(|pid| *pid > 0);
+                    match i32::try_from(pid) {
+                        Ok(pid @ 1..) => return Some(pid),
+                        _ if Instant::now() > patient_until => return None,
+                        _ => tokio::time::sleep(PAUSE).await,
+                    }
                 }
             }
         }
