@@ -102,7 +102,7 @@ pub fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
     };
     // Before the first look: what is written between the two is news.
     let following = if matches.get_flag("follow") {
-        let mut watch = run.watch();
+        let mut watch = run.watch()?;
         let following = Following::begin(&log, move || watch.wait());
         Some(following.or_fail(Kind::Host, cannot)?)
     } else {

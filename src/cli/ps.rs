@@ -20,7 +20,7 @@ pub fn command() -> Command {
     Command::new("ps")
         .about("Lists runs: those that live, and with -a detached ones that have ended")
         .after_help(
-            "Filters: name=PART, id=START, status=created|running|exited|lost, label=NAME[=VALUE], image=NAME (or ancestor=), exited=CODE. \
+            "Filters: name=PART, id=START, status=created|running|orphaned|exited|lost, label=NAME[=VALUE], image=NAME (or ancestor=), exited=CODE. \
              Of several with one name any counts, but every label.\n\n\
              Examples:\n  \
              airtight ps -a --filter status=lost\n  \
@@ -108,6 +108,13 @@ fn table(runs: &[Seen], whole: bool, now: SystemTime) -> String {
     out::table_text(&table)
 }
 
+fn up(run: &Seen, now: SystemTime) -> String {
+    match run.started_at() {
+        Some(then) => format!("Up {}", human::since(then, now)),
+        None => "Up".into(),
+    }
+}
+
 /// docker's words, with our own for what nobody knows.
 fn status(run: &Seen, now: SystemTime) -> String {
     let ended = run.end.as_ref();
@@ -116,10 +123,8 @@ fn status(run: &Seen, now: SystemTime) -> String {
         .map_or_else(String::new, |then| format!(" {}", human::ago(then, now)));
     match run.condition {
         Condition::Created => "Created".into(),
-        Condition::Running => match run.started_at() {
-            Some(then) => format!("Up {}", human::since(then, now)),
-            None => "Up".into(),
-        },
+        Condition::Running => up(run, now),
+        Condition::Orphaned => format!("{}, without an owner", up(run, now)),
         Condition::Exited => {
             let code = ended.map_or(125, |end| end.exit_code);
             format!("Exited ({code}){ago}")
@@ -157,7 +162,7 @@ enum Filter {
 }
 
 /// The names of conditions, and docker's other words for them.
-const STATES: [&str; 4] = ["created", "running", "exited", "lost"];
+const STATES: [&str; 5] = ["created", "running", "orphaned", "exited", "lost"];
 
 impl Filter {
     fn parse(text: &str) -> Result<Self, String> {
@@ -217,6 +222,7 @@ fn condition(condition: Condition) -> &'static str {
     match condition {
         Condition::Created => "created",
         Condition::Running => "running",
+        Condition::Orphaned => "orphaned",
         Condition::Exited => "exited",
         Condition::Lost => "lost",
     }

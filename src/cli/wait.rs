@@ -35,7 +35,7 @@ pub fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
     let mut watches = Vec::new();
     for word in words {
         let run = seen::named(state, word)?;
-        watches.push((run.id.clone(), run.watch()));
+        watches.push((run.id.clone(), run.watch()?));
     }
     let mut code = ExitCode::SUCCESS;
     for (id, mut watch) in watches {

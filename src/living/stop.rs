@@ -102,7 +102,7 @@ async fn undo(state: &State, id: &ContainerId) -> Result<Vec<String>> {
     match state.find(id)? {
         Found::Dead(lock) => {
             drop(lock);
-            reap::dead_owners(state).await
+            reap::dead_owner(state, id).await
         }
         Found::Held | Found::Absent => Ok(Vec::new()),
     }

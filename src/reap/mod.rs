@@ -35,6 +35,16 @@ pub async fn dead_owners(state: &State) -> Result<Vec<String>> {
     Ok(reaped.iter().flat_map(Reaped::leftovers).collect())
 }
 
+/// The same for one run, whose time is over even if it was to be kept.
+pub async fn dead_owner(state: &State, id: &ContainerId) -> Result<Vec<String>> {
+    let mut reaper = Reaper::new(state, Mode::Undo, Kept::Undo);
+    if let Turn::Broken(_, why) = reaper.recorded(id).await {
+        reaper.give_up(id, why.to_string());
+    }
+    let reaped = reaper.finish().await;
+    Ok(reaped.iter().flat_map(Reaped::leftovers).collect())
+}
+
 /// What was left of one owner, and what came of it.
 #[derive(Debug)]
 pub struct Reaped {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::papers::{self, About, End, Paper, Started};
+use super::record::Record;
 use super::state::{LOCK, State};
 use crate::failure::{Failure, Kind, Result};
 use crate::host;
@@ -26,6 +27,8 @@ pub enum Condition {
     Created,
     /// Its payload runs, or is being cleaned up after.
     Running,
+    /// Its owner has died, and it goes on until another run with its key picks it up.
+    Orphaned,
     /// It has ended, and it is known how.
     Exited,
     /// It has ended, and nobody knows how.
@@ -70,8 +73,9 @@ pub fn named(state: &State, word: &str) -> Result<Seen> {
 
 fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
     let kept = state.kept(id);
-    let alive = state.is_alive(id);
+    let owned = state.is_alive(id);
     let record = state.record(id).ok().flatten();
+    let alive = owned || record.as_ref().is_some_and(Record::is_kept);
     let is_kept = match record.filter(|_| alive) {
         // Of a run that has just begun, those of an ended one of its name may be there still.
         Some(record) => papers::read::<About>(&kept, &Paper::About)
@@ -89,6 +93,8 @@ fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
     }
     let started: Option<Started> = papers::read(&dir, &Paper::Started);
     let end = match (&about, alive) {
+        // Its owner may have died as it undid the run.
+        (Some(_), true) if !owned => End::read(&dir)?,
         (_, true) | (None, _) => None,
         (Some(about), false) => match End::read(&dir)? {
             Some(end) => Some(end),
@@ -98,6 +104,7 @@ fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
     let condition = match (&end, &started) {
         (Some(end), _) if end.lost.is_some() => Condition::Lost,
         (Some(_), _) => Condition::Exited,
+        (None, _) if !owned => Condition::Orphaned,
         (None, Some(_)) => Condition::Running,
         (None, None) => Condition::Created,
     };
@@ -126,9 +133,12 @@ fn sweep(state: &State, id: &ContainerId) -> Result<()> {
 }
 
 impl Seen {
-    /// Whether its owner lives.
+    /// Whether it lives.
     pub fn is_alive(&self) -> bool {
-        matches!(self.condition, Condition::Created | Condition::Running)
+        match self.condition {
+            Condition::Created | Condition::Running | Condition::Orphaned => true,
+            Condition::Exited | Condition::Lost => false,
+        }
     }
 
     /// Where its log is; a failure says why it has none.
@@ -164,12 +174,18 @@ impl Seen {
     }
 
     /// What to wait with for its end; papers that are removed meanwhile do not matter to it.
-    pub fn watch(&self) -> Watch {
-        Watch {
+    pub fn watch(&self) -> Result<Watch> {
+        if self.condition == Condition::Orphaned {
+            let what = format!("cannot wait for run {}", self.id);
+            return Err(Failure::host(what)
+                .because("its owner has died, and nobody has picked it up yet")
+                .hint("airtight run with its --key does so, and ends as it ends"));
+        }
+        Ok(Watch {
             lock: File::open(self.dir.join(LOCK)).ok(),
             verdict: papers::open_verdict(&self.dir),
             about: self.about.clone(),
-        }
+        })
     }
 }
 

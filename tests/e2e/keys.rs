@@ -223,3 +223,35 @@ fn a_payload_that_is_being_stopped_without_its_owner_is_not_killed_by_the_next_c
     });
     host.assert_clean();
 }
+
+#[test]
+fn a_detached_run_without_an_owner_is_seen_to_go_on_and_can_be_stopped_or_picked_up() {
+    let host = Host::new();
+    for end in ["stop", "pick up"] {
+        let mut begin = run(&host, &["-d", "--on-owner-death", "keep"], WAITS);
+        let id = super::support::Output::of(&mut begin)
+            .ok()
+            .trim()
+            .to_owned();
+        let record = fs::read(host.state().join(&id).join("record.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        let owner = i32::try_from(record["owner"]["pid"].as_i64().unwrap()).unwrap();
+        processes::signal(owner, Signal::SIGKILL);
+        let status = || host.airtight(&["ps"]).stdout;
+        processes::until("it is seen", || status().contains("without an owner"));
+        host.airtight(&["wait", &id])
+            .refused(&["its owner has died", "--key"]);
+        match end {
+            "stop" => host.airtight(&["stop", &id]).ok(),
+            _ => {
+                fs::write(shared(&host).join("end"), "").unwrap();
+                let heir = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+                assert_eq!(heir.code, 5);
+                assert_eq!(host.airtight(&["wait", &id]).ok(), "5\n");
+                String::new()
+            }
+        };
+        host.airtight(&["rm", &id]).ok();
+        host.assert_clean();
+    }
+}
