@@ -239,8 +239,9 @@ fn a_detached_run_without_an_owner_is_seen_to_go_on_and_can_be_stopped_or_picked
         processes::signal(owner, Signal::SIGKILL);
         let status = || host.airtight(&["ps"]).stdout;
         processes::until("it is seen", || status().contains("without an owner"));
-        host.airtight(&["wait", &id])
-            .refused(&["its owner has died", "--key"]);
+        let waiting = host.airtight(&["wait", &id]);
+        assert_eq!((waiting.code, waiting.stdout.as_str()), (1, ""));
+        assert!(waiting.stderr.contains("its owner has died"), "{waiting:?}");
         match end {
             "stop" => host.airtight(&["stop", &id]).ok(),
             _ => {
