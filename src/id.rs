@@ -34,6 +34,12 @@ impl ContainerId {
         Self(format!("key-{}", begin.collect::<String>()))
     }
 
+    /// Whether it looks like one that nobody has chosen.
+    pub fn is_generated(&self) -> bool {
+        let digits = self.0.strip_prefix("key-").unwrap_or(&self.0);
+        digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -13,7 +13,7 @@ use crate::failure::{Context, Kind, Result};
 use crate::log::follow::{Following, News};
 use crate::log::record::{Record, Stream};
 use crate::log::select::{Selection, Times, Wanted};
-use crate::run::seen;
+use crate::run::seen::{self, Watch};
 use crate::run::state::State;
 
 /// So much is collected before it is shown.
@@ -102,8 +102,10 @@ pub fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
     };
     // Before the first look: what is written between the two is news.
     let following = if matches.get_flag("follow") {
-        let mut watch = run.watch()?;
-        let following = Following::begin(&log, move || watch.wait());
+        // One without an owner is written to its end all the same.
+        let mut watch = run.watch().ok();
+        let owner_ends = move || watch.iter_mut().for_each(Watch::wait);
+        let following = Following::begin(&log, owner_ends);
         Some(following.or_fail(Kind::Host, cannot)?)
     } else {
         None

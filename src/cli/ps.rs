@@ -198,7 +198,7 @@ impl Filter {
     fn holds(&self, run: &Seen) -> bool {
         let about = run.about.as_ref();
         match self {
-            Self::Name(part) => run.id.as_str().contains(part.as_str()),
+            Self::Name(part) => is_named(run.id.as_str(), part),
             Self::Id(start) => run.id.as_str().starts_with(start.as_str()),
             Self::Status(state) => condition(run.condition) == *state,
             Self::Exited(code) => run
@@ -215,6 +215,22 @@ impl Filter {
                     || about.image_digest == *name
             }),
         }
+    }
+}
+
+/// As docker's users write it: a part of the name, or with `^` and `$` its beginning and end.
+fn is_named(id: &str, part: &str) -> bool {
+    let (begins, part) = part
+        .strip_prefix('^')
+        .map_or((false, part), |rest| (true, rest));
+    let (ends, part) = part
+        .strip_suffix('$')
+        .map_or((false, part), |rest| (true, rest));
+    match (begins, ends) {
+        (true, true) => id == part,
+        (true, false) => id.starts_with(part),
+        (false, true) => id.ends_with(part),
+        (false, false) => id.contains(part),
     }
 }
 

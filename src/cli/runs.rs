@@ -21,7 +21,7 @@ pub fn several() -> Arg {
         .value_name("RUN")
         .num_args(1..)
         .required(true)
-        .help("A run's name or id, or the beginning of no other's")
+        .help("A run's name, or its id or the beginning of no other's")
 }
 
 /// The same, or none.

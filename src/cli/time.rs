@@ -66,7 +66,8 @@ fn zoned(text: &str) -> Option<SystemTime> {
         return Some(utc);
     }
     let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-    let minutes = hours.parse::<u64>().ok()? * 60 + minutes.parse::<u64>().ok()?;
+    let part = |text: &str, most: u64| text.parse::<u64>().ok().filter(|value| *value <= most);
+    let minutes = part(hours, 23)? * 60 + part(minutes, 59)?;
     let offset = Duration::from_secs(minutes * 60);
     if zone.starts_with('-') {
         utc.checked_add(offset)

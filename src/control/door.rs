@@ -54,7 +54,8 @@ pub struct Order {
 #[derive(Debug)]
 pub struct Connection {
     socket: AsyncFd<OwnedFd>,
-    _seat: OwnedSemaphorePermit,
+    /// While it is about to say what it wants, or is to be told of the run's end.
+    seat: Option<OwnedSemaphorePermit>,
 }
 
 impl Door {
@@ -147,7 +148,7 @@ async fn accept(listener: AsyncFd<OwnedFd>, orders: UnboundedSender<Order>) {
             Ok(socket) => {
                 let connection = Connection {
                     socket,
-                    _seat: seat,
+                    seat: Some(seat),
                 };
                 tokio::spawn(hear(connection, orders.clone()));
             }
@@ -185,6 +186,11 @@ async fn hear(connection: Connection, orders: UnboundedSender<Order>) {
         (None, Err(why)) => return connection.refuse(why.to_string()),
         (None, Ok(request)) => request,
     };
+    let mut connection = connection;
+    if matches!(request, Request::Guard(_)) {
+        // It lasts as long as what it guards, and must not keep others from being heard.
+        connection.seat = None;
+    }
     let order = Order {
         request,
         connection,

@@ -56,7 +56,7 @@ impl Living {
         let ended = || {
             Failure::usage(format!("run {id} does not run"))
                 .because("its owner has ended")
-                .hint("`airtight ps` lists what runs")
+                .hint("`airtight ps` lists what runs; of a run without an owner, stop and logs know, and its --key picks it up")
         };
         Self::look(state, id).await?.ok_or_else(ended)
     }

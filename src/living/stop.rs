@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use nix::libc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Asked, CHANGING, Living, PAUSE};
@@ -13,6 +14,8 @@ use crate::control::message::{Reply, Request};
 use crate::failure::Result;
 use crate::id::ContainerId;
 use crate::reap;
+use crate::run::first::FirstProcess;
+use crate::run::note::Note;
 use crate::run::state::{Found, State};
 
 /// For an owner on a busy host, over what it has said itself.
@@ -32,7 +35,7 @@ pub struct Stop {
 /// Ends run `id` and waits until it is over. What the user should know of is returned.
 pub async fn stop(state: &State, id: &ContainerId, how: Stop) -> Result<Vec<String>> {
     let Some(run) = Living::look(state, id).await? else {
-        return undo(state, id).await;
+        return end_orphan(state, id, how).await;
     };
     let request = Request::Stop {
         signal: how.signal,
@@ -95,6 +98,36 @@ async fn is_over(state: &State, run: &Living) -> Result<bool> {
         Some(now) => now.record != run.record,
         None => true,
     })
+}
+
+/// Ends a run whose owner has died, if it goes on: as its owner would have, and then it is undone.
+async fn end_orphan(state: &State, id: &ContainerId, how: Stop) -> Result<Vec<String>> {
+    let Found::Dead(dir) = state.find(id)? else {
+        return Ok(Vec::new());
+    };
+    let mut remarks = Vec::new();
+    if let Some(record) = dir.record()?
+        && let Some(group) = record.group()?.filter(|group| !group.is_empty())
+    {
+        let signal = how.signal.unwrap_or(match record.stop_signal {
+            0 => libc::SIGTERM,
+            signal => signal,
+        });
+        if let Ok(Some((Note::Begun(Some(payload)), _))) = Note::read(dir.path()) {
+            FirstProcess::of(group.clone()).signal_inside(payload, signal);
+        }
+        let limit = how.timeout.unwrap_or(record.stop_timeout);
+        let begun = Instant::now();
+        while !group.is_empty() && begun.elapsed() < limit {
+            sleep(PAUSE).await;
+        }
+        remarks.push(format!(
+            "run {id} had lost its owner: how its payload ended is not known"
+        ));
+    }
+    drop(dir);
+    remarks.extend(reap::dead_owner(state, id).await?);
+    Ok(remarks)
 }
 
 /// Undoes what an owner that died has left.

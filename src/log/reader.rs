@@ -105,8 +105,12 @@ impl Reader {
     /// The file behind the present one.
     fn following(&self) -> io::Result<Option<u64>> {
         let present = self.at.as_ref().map_or(0, |(number, _)| *number);
-        let mut numbers = files::numbers(&self.dir)?.into_iter();
-        Ok(numbers.find(|number| *number > present))
+        let numbers = match files::numbers(&self.dir) {
+            // The run was removed, as with --rm at its end; what is open is read all the same.
+            Err(why) if why.kind() == ErrorKind::NotFound => Vec::new(),
+            numbers => numbers?,
+        };
+        Ok(numbers.into_iter().find(|number| *number > present))
     }
 }
 

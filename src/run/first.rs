@@ -43,6 +43,14 @@ impl FirstProcess {
         std::future::pending().await
     }
 
+    /// Without a hold of that process: only the others of its cgroup can be reached.
+    pub fn of(group: Group) -> Self {
+        Self {
+            handle: None,
+            group,
+        }
+    }
+
     /// Sends it a signal. One that is gone already is none to worry about.
     pub fn signal(&self, number: i32) {
         if let Some(handle) = &self.handle {

@@ -12,12 +12,12 @@ mod early;
 mod end;
 pub mod fenced;
 pub mod fifo;
-mod first;
+pub mod first;
 pub mod guard;
 mod hand_over;
 pub mod launch;
 mod names;
-mod note;
+pub mod note;
 mod orders;
 pub mod papers;
 pub mod preview;
@@ -474,6 +474,7 @@ impl Job<'_> {
             cgroup_mount_path: plan.cgroup.mount_path.clone(),
             cgroup_subpath: plan.cgroup.subpath.clone(),
             on_owner_death: plan.stop.owner_death,
+            stop_signal: plan.stop.signal,
             stop_timeout: plan.stop.timeout,
             volumes: anonymous.then(|| self.state.volumes(&plan.id)),
         })

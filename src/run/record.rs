@@ -53,6 +53,9 @@ pub struct Record {
     /// What is to become of the payload when the owner is dead.
     #[serde(default)]
     pub on_owner_death: OwnerDeath,
+    /// With which signal a stop begins; 0 in a record of an older airtight.
+    #[serde(default)]
+    pub stop_signal: i32,
     /// How long a stop may take until everything inside is killed.
     #[serde(default)]
     pub stop_timeout: Duration,
@@ -134,6 +137,7 @@ impl Record {
             cgroup_mount_path: "/sys/fs/cgroup".into(),
             cgroup_subpath: "docker".parse().unwrap(),
             on_owner_death: OwnerDeath::Kill,
+            stop_signal: 15,
             stop_timeout: Duration::ZERO,
             volumes: None,
         }

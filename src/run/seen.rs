@@ -88,17 +88,21 @@ fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
     let dir = if is_kept { kept } else { state.directory(id) };
     let about: Option<About> = papers::read(&dir, &Paper::About);
     if !alive && about.as_ref().is_none_or(|about| about.remove) {
-        sweep(state, id)?;
-        return Ok(None);
+        // Where somebody is at it, he removes it.
+        return match sweep(state, id) {
+            Err(failure) if failure.kind() != Kind::Usage => Err(failure),
+            _ => Ok(None),
+        };
     }
     let started: Option<Started> = papers::read(&dir, &Paper::Started);
     let end = match (&about, alive) {
         // Its owner may have died as it undid the run.
         (Some(_), true) if !owned => End::read(&dir)?,
         (_, true) | (None, _) => None,
-        (Some(about), false) => match End::read(&dir)? {
-            Some(end) => Some(end),
-            None => Some(End::unseen(about, &host::boot_id()?)?),
+        // One that cannot be read, after a power cut, says nothing.
+        (Some(about), false) => match End::read(&dir) {
+            Ok(Some(end)) => Some(end),
+            Ok(None) | Err(_) => Some(End::unseen(about, &host::boot_id()?)?),
         },
     };
     let condition = match (&end, &started) {
@@ -126,8 +130,6 @@ fn sweep(state: &State, id: &ContainerId) -> Result<()> {
             name.remove()?;
             removed
         }
-        // Somebody is at it.
-        Err(failure) if failure.kind() == Kind::Usage => Ok(()),
         Err(failure) => Err(failure),
     }
 }

@@ -299,12 +299,13 @@ pub fn named_among(mut ids: Vec<ContainerId>, word: &str) -> Result<ContainerId>
     if let Some(whole) = ids.iter().position(|id| id.as_str() == word) {
         return Ok(ids.swap_remove(whole));
     }
-    ids.retain(|id| !word.is_empty() && id.as_str().starts_with(word));
+    // As with docker, a name that somebody has given is said whole: another run's name may begin so.
+    ids.retain(|id| !word.is_empty() && id.is_generated() && id.as_str().starts_with(word));
     match ids.as_slice() {
         [only] => Ok(only.clone()),
         [] => {
             Err(Failure::usage(format!("there is no run {word:?}"))
-                .hint("`airtight ps` lists them"))
+                .hint("`airtight ps -a` lists them"))
         }
         several => {
             let mut names: Vec<_> = several.iter().map(ContainerId::as_str).collect();
@@ -455,15 +456,24 @@ mod tests {
     #[test]
     fn a_run_is_named_by_its_id_or_by_the_beginning_of_no_other_s() {
         let (_dir, state) = state();
-        let held: Vec<_> = ["ab", "abc", "b1"]
-            .map(|id| state.create(&Record::fixture(id)).unwrap())
-            .into();
+        let ids = [
+            "a000000000000001",
+            "a000000000000002",
+            "b1",
+            "key-0000000000000003",
+        ];
+        let held = ids.map(|id| state.create(&Record::fixture(id)).unwrap());
         let named = |word: &str| state.named(word).map(|id| id.to_string());
-        assert_eq!(named("ab").unwrap(), "ab");
-        assert_eq!(named("b").unwrap(), "b1");
-        let several = named("a").unwrap_err().to_string();
-        assert_eq!(several, "\"a\" may be any of 2 runs: ab, abc");
-        assert!(named("").is_err() && named("c").is_err());
+        assert_eq!(named(ids[0]).unwrap(), ids[0]);
+        assert_eq!(named("key-0").unwrap(), ids[3]);
+        assert_eq!(named("b1").unwrap(), "b1");
+        let several = named("a0").unwrap_err().to_string();
+        assert_eq!(
+            several,
+            "\"a0\" may be any of 2 runs: a000000000000001, a000000000000002"
+        );
+        // A given name is said whole.
+        assert!(named("").is_err() && named("b").is_err() && named("c").is_err());
         drop(held);
     }
 

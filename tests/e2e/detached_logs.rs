@@ -211,3 +211,22 @@ fn a_long_line_needs_no_memory() {
     assert!(kilobytes < 30_000, "{peak}");
     host.airtight(&["rm", "-f", "n"]).ok();
 }
+
+#[test]
+fn following_a_run_that_is_removed_at_its_end_shows_all_of_it() {
+    let host = Host::new();
+    let script = "for i in 1 2 3 4 5; do echo $i; sleep 0.2; done";
+    let begin = [
+        "run",
+        "-d",
+        "--rm",
+        "--name",
+        "n",
+        "busybox:test",
+        "sh",
+        "-c",
+        script,
+    ];
+    host.airtight(&begin).ok();
+    assert_eq!(host.airtight(&["logs", "-f", "n"]).ok(), "1\n2\n3\n4\n5\n");
+}

@@ -243,15 +243,20 @@ fn a_detached_run_without_an_owner_is_seen_to_go_on_and_can_be_stopped_or_picked
         assert_eq!((waiting.code, waiting.stdout.as_str()), (1, ""));
         assert!(waiting.stderr.contains("its owner has died"), "{waiting:?}");
         match end {
-            "stop" => host.airtight(&["stop", &id]).ok(),
+            "stop" => {
+                let stopped = host.airtight(&["stop", &id]);
+                assert_eq!(stopped.stdout, format!("{id}\n"));
+                assert!(stopped.stderr.contains("had lost its owner"), "{stopped:?}");
+                // As its owner would have: it was asked first.
+                assert!(shared(&host).join("stopped").exists());
+            }
             _ => {
                 fs::write(shared(&host).join("end"), "").unwrap();
                 let heir = super::support::Output::of(&mut run(&host, &[], "exit 9"));
                 assert_eq!(heir.code, 5);
                 assert_eq!(host.airtight(&["wait", &id]).ok(), "5\n");
-                String::new()
             }
-        };
+        }
         host.airtight(&["rm", &id]).ok();
         host.assert_clean();
     }

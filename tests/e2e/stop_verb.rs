@@ -33,16 +33,22 @@ fn stop_ends_a_run_and_prints_its_name_when_nothing_is_left() {
 }
 
 #[test]
-fn a_run_is_stopped_by_the_beginning_of_its_name_that_no_other_has() {
+fn a_run_is_stopped_by_the_beginning_of_its_id_and_by_the_whole_of_its_name() {
     let host = Host::new();
-    let (a, b) = (start(&host, "aa1", &[], ""), start(&host, "ab1", &[], ""));
-    let several = host.airtight(&["stop", "a"]);
+    let ids = ["a000000000000001", "a000000000000002", "etl-prod"];
+    let [a, b, c] = ids.map(|id| start(&host, id, &[], ""));
+    let several = host.airtight(&["stop", "a0"]);
     assert_eq!((several.code, several.stdout.as_str()), (1, ""));
-    assert!(several.stderr.contains("aa1, ab1"), "{several:?}");
-    assert_eq!(host.airtight(&["stop", "aa"]).ok(), "aa\n");
-    assert_eq!(a.end().code, 143);
-    assert_eq!(host.airtight(&["stop", "ab1"]).ok(), "ab1\n");
-    assert_eq!(b.end().code, 143);
+    assert!(several.stderr.contains(&ids[..2].join(", ")), "{several:?}");
+    // Another run's name may begin so.
+    assert_eq!(host.airtight(&["stop", "etl"]).code, 1);
+    for (id, run) in ids.into_iter().zip([a, b, c]) {
+        host.airtight(&["stop", id]).ok();
+        assert_eq!(run.end().code, 143);
+    }
+    let run = start(&host, ids[0], &[], "");
+    assert_eq!(host.airtight(&["stop", "a00"]).ok(), "a00\n");
+    assert_eq!(run.end().code, 143);
 }
 
 #[test]

@@ -99,12 +99,13 @@ pub async fn attached(run: &Living, wish: &Wish, streams: Streams) -> Result<End
 /// Starts `wish` beside the payload and leaves it there; it has no input, and its output goes nowhere.
 pub async fn detached(run: &Living, wish: &Wish) -> Result<End> {
     let calls = reach(run).await?;
-    let process = process(run, &calls, wish).await?;
-    let nothing = TaskStdio {
-        terminal: wish.terminal,
-        ..TaskStdio::default()
+    // Nobody would be at its terminal, and the shim wants a place for what it shows.
+    let wish = &Wish {
+        terminal: false,
+        ..wish.clone()
     };
-    calls.create(&process, &nothing).await?;
+    let process = process(run, &calls, wish).await?;
+    calls.create(&process, &TaskStdio::default()).await?;
     if let Err(why) = calls.start().await {
         calls.forget().await;
         return Err(not_started(why, wish));
