@@ -40,6 +40,10 @@ pub fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for (id, mut watch) in watches {
         watch.wait();
+        // Its owner may have died while it goes on.
+        if let Ok(run) = seen::named(state, id.as_str()) {
+            run.watch()?;
+        }
         let end = watch.end()?;
         if let Some(reason) = &end.lost {
             out::tell(format_args!("run {id} was lost: {reason}"));

@@ -232,7 +232,7 @@ mod tests {
         let state = State::new(dir.path().join("state"), dir.path().join("data"));
         let run = dir.path().join("state").join("a");
         std::fs::create_dir_all(run.join("inside")).unwrap();
-        std::fs::write(run.join("lock"), "").unwrap();
+        std::fs::write(run.join("lock"), "airtight\n").unwrap();
         assert_eq!(dead_owners(&state).await.unwrap(), [""; 0]);
         assert!(!run.exists());
     }

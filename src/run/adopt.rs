@@ -14,23 +14,26 @@ use super::end::{End, PayloadEnd};
 use super::first::FirstProcess;
 use super::guard::Beside;
 use super::note::Note;
-use super::papers::Papers;
+use super::papers::{Holding, Papers};
 use super::record::Record;
 use super::signals::Signals;
-use super::state::{RunDir, State};
+use super::state::RunDir;
 use super::stdio::Output;
 use super::supervise::Supervisor;
 use super::verdict::Phases;
+use super::wait::TaskEnd;
 use super::{Job, Ran, earlier};
 use crate::config::values::OwnerDeath;
 use crate::containerd::{self, Client};
 use crate::control::{Door, Orders};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::owner::Owner;
 
 /// What an init ends with that has no payload: its own failure, or a command that cannot be executed or is
 /// not there (src/init).
 const NO_PAYLOAD: std::ops::RangeInclusive<u32> = 125..=127;
+/// How long a shim may take to say how a payload ended that has.
+const SHIM_LIMIT: Duration = Duration::from_secs(30);
 /// What an init that stops its payload may take longer than it was given.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
@@ -63,18 +66,19 @@ pub fn goes_on(record: &Record, dir: &RunDir) -> bool {
             let lived_in = record.group().ok().flatten();
             let limit = record.stop_timeout.saturating_add(STOP_MARGIN);
             lived_in.is_some_and(|group| !group.is_empty())
-                && dir.left_for().is_ok_and(|left| left < limit)
+                && dir.left_for().map_or(true, |left| left < limit)
         }
     }
 }
 
 /// Takes over the run of `dir`, which is to be kept; or undoes it where nobody will ever start it.
 pub async fn orphan(
+    job: Job<'_>,
     mut record: Record,
     client: Client,
     dir: RunDir,
-    state: &State,
 ) -> Result<Option<Orphan>> {
+    let state = job.state;
     let task = match task(&client, &record).await {
         Ok(task) => Some(task),
         Err(why) if why.is_not_found() => None,
@@ -88,6 +92,12 @@ pub async fn orphan(
         return cleared.map(|()| None);
     };
     let papers = Papers::take_over(state, &dir, &record)?;
+    if job.holding == Holding::Detached && !papers.are_kept() {
+        let what = format!("run {} was not begun with -d", record.id);
+        return Err(Failure::usage(what)
+            .because("nothing would be left that says how it ended")
+            .hint("without -d it is picked up, and its end is this command's"));
+    }
     let heir_of = std::mem::replace(&mut record.owner, Owner::this_process()?).pid;
     dir.rewrite(&record)?;
     Ok(Some(Orphan {
@@ -110,6 +120,17 @@ impl Orphan {
         signals: &mut Signals,
         phases: &mut Phases,
     ) -> (Record, Client, RunDir, Ran) {
+        // The owner may have died as it undid the run.
+        let said = self.papers.end().ok().flatten();
+        if let Some(known) = said.and_then(|end| end.cause()) {
+            let ran = Ran {
+                papers: Some(self.papers),
+                door: None,
+                lived: Ok(lost("it has ended".into())),
+                known: Some(known),
+            };
+            return (self.record, self.client, self.dir, ran);
+        }
         let (door, end) = match Door::open(self.dir.path()) {
             Ok((door, mut orders)) => {
                 let seen = self.seen(job, signals, &mut orders, phases).await;
@@ -132,6 +153,7 @@ impl Orphan {
             papers: Some(self.papers),
             door,
             lived: Ok(end),
+            known: None,
         };
         (self.record, self.client, self.dir, ran)
     }
@@ -143,15 +165,6 @@ impl Orphan {
         orders: &mut Orders,
         phases: &mut Phases,
     ) -> Result<End> {
-        if let Some(end) = self.papers.end()? {
-            // The owner died as it undid the run.
-            return Ok(match end.lost {
-                Some(why) => lost(why),
-                None => ended(PayloadEnd::TaskStatus(
-                    u32::try_from(end.exit_code).unwrap_or(255),
-                )),
-            });
-        }
         let Some(task) = &self.task else {
             return Ok(lost(
                 "its shim is gone, and with it how the payload ended".into(),
@@ -160,8 +173,23 @@ impl Orphan {
         if task.status() == Status::Stopped {
             return Ok(ended(PayloadEnd::TaskStatus(task.exit_status)));
         }
-        let waiting = super::wait_for_task(&self.client, &self.record.id);
+        let mut waiting = super::wait_for_task(&self.client, &self.record.id);
         let group = self.record.present_group()?;
+        // A shim that stands still leaves containerd without an answer.
+        let pid = match task.pid {
+            0 => self.papers.first_pid().unwrap_or_default(),
+            pid => pid,
+        };
+        let first = FirstProcess::hold(pid, group.clone());
+        if !first.is_held() {
+            // It has ended, and nobody but the shim knows how.
+            let end = tokio::time::timeout(SHIM_LIMIT, &mut waiting).await;
+            return Ok(match end {
+                Ok(TaskEnd::Status(status)) => ended(PayloadEnd::TaskStatus(status)),
+                Ok(TaskEnd::Lost(why)) => lost(why),
+                Err(_) => lost("its shim does not say how the payload ended".into()),
+            });
+        }
         let supervisor = Supervisor {
             record: &self.record,
             stop: job.plan.stop,
@@ -174,7 +202,7 @@ impl Orphan {
                 dir: self.dir.path().to_owned(),
                 group: group.clone(),
             },
-            first: FirstProcess::hold(task.pid, group),
+            first,
             leash: None,
             terminal: None,
             interactive: false,

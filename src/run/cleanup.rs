@@ -101,15 +101,31 @@ pub async fn settle(record: &Record, client: &Client) {
 
 /// Undoes the run that `dir` belongs to. Its record is kept as long as anything of it is left.
 pub async fn undo(record: &Record, client: &Client, state: &State, dir: RunDir) -> Undone {
+    let mut undone = undo_all_but_directory(record, client, state, &dir).await;
+    if undone.left.is_empty() {
+        forget(dir, &mut undone);
+    }
+    undone
+}
+
+/// The same, for who still needs the name.
+pub async fn undo_all_but_directory(
+    record: &Record,
+    client: &Client,
+    state: &State,
+    dir: &RunDir,
+) -> Undone {
     let mut undone = Undone::default();
     let mounted = dir.mounts().exists();
     undone.note(Thing::Mounts, dir.release_mounts().map(|()| mounted));
     undo_things(record, client, state, &mut undone).await;
-    if undone.left.is_empty() {
-        undone.note(Thing::Directory, dir.remove().map(|()| true));
-        reached(Step::Forgotten);
-    }
     undone
+}
+
+/// The last of it.
+pub fn forget(dir: RunDir, undone: &mut Undone) {
+    undone.note(Thing::Directory, dir.remove().map(|()| true));
+    reached(Step::Forgotten);
 }
 
 /// Undoes everything but the run directory.
@@ -141,7 +157,8 @@ async fn undo_in_containerd(
     belongings: Belongings,
     undone: &mut Undone,
 ) {
-    if belongings.container != Whose::Others {
+    // A snapshot of somebody else's means that the container of that name is about to be his, too.
+    if belongings.container != Whose::Others && belongings.snapshot != Whose::Others {
         // The rest hangs on the task: a root file system in use can be neither unmounted nor removed.
         let ended = match task::end(record, client).await {
             Ok(ended) => ended == task::Ended::Something,

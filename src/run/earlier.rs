@@ -42,8 +42,13 @@ impl Job<'_> {
         loop {
             match self.state.find(id)? {
                 Found::Absent => return Ok(None),
+                Found::Dead(dir) if is_being_stopped(&dir) => {
+                    // Its init ends it in time.
+                    drop(dir);
+                    pause(key, signals).await?;
+                }
                 Found::Dead(dir) => {
-                    if let Some(orphan) = take_over(self.state, dir).await? {
+                    if let Some(orphan) = take_over(*self, dir).await? {
                         return Ok(Some(orphan));
                     }
                 }
@@ -102,6 +107,12 @@ impl Job<'_> {
     }
 }
 
+/// Whether the init of a run whose owner is dead is about to end it.
+fn is_being_stopped(dir: &RunDir) -> bool {
+    let record = dir.record().ok().flatten();
+    record.is_some_and(|record| !record.is_kept() && adopt::goes_on(&record, dir))
+}
+
 struct Holder {
     pid: u32,
     /// A handle that is readable when it is gone (pidfd_open(2)), and how long a stop of its may take; none
@@ -110,14 +121,15 @@ struct Holder {
 }
 
 /// The run of `dir`, whose owner is dead, to be picked up; or nothing, once what is left of it is undone.
-async fn take_over(state: &State, dir: RunDir) -> Result<Option<Orphan>> {
+async fn take_over(job: Job<'_>, dir: RunDir) -> Result<Option<Orphan>> {
+    let state = job.state;
     let Some(record) = dir.record()? else {
         // Its maker died before anything else was made.
         return dir.remove().map(|()| None);
     };
     let client = Client::new(&record.address, &record.namespace)?;
     if record.is_kept() {
-        return adopt::orphan(record, client, dir, state).await;
+        return adopt::orphan(job, record, client, dir).await;
     }
     clear(&record, &client, state, dir).await.map(|()| None)
 }

@@ -28,8 +28,16 @@ impl FirstProcess {
     pub fn hold(pid: u32, group: Group) -> Self {
         let pid = i32::try_from(pid).ok();
         let handle = pid.and_then(|pid| pidfd::open(pid).ok());
+        // Looked at now that the pid cannot become another process's: it may have become one before.
+        let listed = group.pids().unwrap_or_default();
+        let handle = handle.filter(|_| pid.is_some_and(|pid| listed.contains(&pid)));
         let handle = handle.and_then(|handle| watch(handle).ok());
         Self { handle, group }
+    }
+
+    /// Whether it was there.
+    pub fn is_held(&self) -> bool {
+        self.handle.is_some()
     }
 
     /// Resolves when it has ended, whether or not anybody has waited for it (pidfd_open(2), poll).

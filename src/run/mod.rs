@@ -145,26 +145,44 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
         papers,
         door: _door,
         lived,
+        known,
     } = ran;
     let group = record.group().ok().flatten();
     let usage = group.map(|group| group.usage()).unwrap_or_default();
-    let (cause, failure) = match lived {
-        Ok(end) => (end.cause(job.program(), &usage), None),
-        Err(failure) => (Cause::start_failed(&failure), Some(failure)),
+    let is_said = known.is_some();
+    let (cause, failure) = match (known, lived) {
+        (Some(cause), _) => (cause, None),
+        (None, Ok(end)) => (end.cause(job.program(), &usage), None),
+        (None, Err(failure)) => (Cause::start_failed(&failure), Some(failure)),
     };
-    let said = papers.as_ref().map(|papers| papers.say_end(&cause));
+    let said = papers.as_ref().filter(|_| !is_said);
+    let said = said.map(|papers| papers.say_end(&cause));
     reached(Step::End);
     let facts = RunFacts::of(&record);
-    let undone = cleanup::undo(&record, &client, job.state, dir).await;
-    let mut leftovers = undone.left;
-    leftovers.extend(said.and_then(Result::err).map(|why| why.to_string()));
+    let mut undone = cleanup::undo_all_but_directory(&record, &client, job.state, &dir).await;
+    let unsaid = said.and_then(Result::err).map(|why| why.to_string());
     phases.lap("cleanup");
+    let leftovers = undone.left.iter().cloned().chain(unsaid).collect();
     let verdict = Verdict::new(facts, cause, phases, usage, leftovers);
     let mut verdict = verdict.picked_up(heir_of);
+    // While the name is ours, so are the papers of that name.
     if let Some(papers) = papers
         && let Err(why) = papers.close(&verdict).await
     {
         verdict.leftovers.push(why.to_string());
+    }
+    if undone.left.is_empty() {
+        cleanup::forget(dir, &mut undone);
+        verdict.leftovers.append(&mut undone.left);
+    } else if record.on_owner_death != OwnerDeath::Kill {
+        // Its end is told: what is left is nobody's to pick up.
+        let over = Record {
+            on_owner_death: OwnerDeath::Kill,
+            ..record
+        };
+        verdict
+            .leftovers
+            .extend(dir.rewrite(&over).err().map(|why| why.to_string()));
     }
     Ok(Outcome { verdict, failure })
 }
@@ -200,6 +218,8 @@ struct Ran {
     /// Others may ask for an end until the end.
     door: Option<Door>,
     lived: Result<End>,
+    /// What an owner that died has said already.
+    known: Option<Cause>,
 }
 
 async fn run(launch: Launch<'_>, signals: &mut Signals, phases: &mut Phases) -> Ran {
@@ -210,6 +230,7 @@ async fn run(launch: Launch<'_>, signals: &mut Signals, phases: &mut Phases) -> 
                 papers: None,
                 door: None,
                 lived: Err(failure),
+                known: None,
             };
         }
     };
@@ -218,6 +239,7 @@ async fn run(launch: Launch<'_>, signals: &mut Signals, phases: &mut Phases) -> 
         papers: Some(papers),
         door: Some(door),
         lived,
+        known: None,
     }
 }
 

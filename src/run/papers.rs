@@ -111,6 +111,16 @@ impl Papers {
         })
     }
 
+    /// Whether they stay when the run has ended.
+    pub fn are_kept(&self) -> bool {
+        self.about.detached
+    }
+
+    /// The container's first process, as the owner has noted it.
+    pub fn first_pid(&self) -> Option<u32> {
+        read::<Started>(&self.dir, &Paper::Started).map(|started| started.pid)
+    }
+
     /// What is said of its end.
     pub fn end(&self) -> Result<Option<End>> {
         End::read(&self.dir)

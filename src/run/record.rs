@@ -116,7 +116,12 @@ impl Record {
     /// Whether it is of a run that `state` had and whose owner is dead for certain: then nobody but us
     /// may undo it.
     pub fn is_left_over(&self, state: &Path) -> bool {
-        self.state == state && self.owner.life() == Life::Dead
+        // What bears the record of a run that is kept names its first owner, whoever has picked it up since.
+        let may_have_an_heir = || {
+            let group = self.group().ok().flatten();
+            self.is_kept() && group.is_some_and(|group| !group.is_empty())
+        };
+        self.state == state && self.owner.life() == Life::Dead && !may_have_an_heir()
     }
 }
 

@@ -36,6 +36,8 @@ pub const DEFAULT_DATA: &str = "/var/lib/airtight";
 
 /// What an owner holds while it lives, in a directory of its run.
 pub(super) const LOCK: &str = "lock";
+/// What is in it.
+const MAGIC: &[u8] = b"airtight\n";
 const RECORD: &str = "record.json";
 /// What is kept of detached runs, below the data directory.
 const KEPT: &str = "runs";
@@ -95,6 +97,7 @@ impl State {
                 _ => Failure::host(format!("cannot make {}", path.display())).because(why),
             })?;
         let made = open_lock(&path)
+            .and_then(|mut file| file.write_all(MAGIC).map(|()| file))
             .and_then(|file| lock(file, FlockArg::LockExclusiveNonblock))
             .or_fail(Kind::Host, || format!("cannot lock {}", path.display()))
             .map(|lock| RunDir {
@@ -148,8 +151,12 @@ impl State {
         let path = self.root.join(id.as_str());
         let cannot = || format!("cannot lock {}", path.display());
         if path.join(RECORD).exists() {
-            // Its lock was there first. If it is not any more, the owner is removing all of it.
-            return try_lock(&path, open_present_lock(&path)).or_fail(Kind::Host, cannot);
+            // Its lock was there first. If it is not any more, the owner is removing all of it, or somebody
+            // else has removed the lock alone.
+            let found = try_lock(&path, open_present_lock(&path)).or_fail(Kind::Host, cannot)?;
+            if !matches!(found, Found::Absent) {
+                return Ok(found);
+            }
         }
         // Without a record it is being made or removed at this moment, or somebody died over it.
         let _changing = self.lock_all()?;
@@ -318,10 +325,16 @@ pub fn named_among(mut ids: Vec<ContainerId>, word: &str) -> Result<ContainerId>
     }
 }
 
-/// Whether `dir` is a run directory: it has a lock, or nothing yet. Anything else in a state directory is
-/// somebody else's, who has been told the same path.
+/// Whether `dir` is a run directory: it has a record, or a lock of ours, or nothing else yet. Anything else in
+/// a state directory is somebody else's, who has been told the same path.
 fn is_ours(dir: &Path) -> bool {
-    dir.join(LOCK).is_file() || fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
+    let is_alone = || {
+        let names = fs::read_dir(dir).map(|entries| entries.flatten());
+        names.is_ok_and(|mut entries| entries.all(|entry| entry.file_name() == LOCK))
+    };
+    dir.join(RECORD).is_file()
+        || fs::read(dir.join(LOCK)).is_ok_and(|text| text == MAGIC)
+        || is_alone()
 }
 
 /// Removes a run directory, its lock last: what is left when we die over it is still known for ours.

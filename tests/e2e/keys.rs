@@ -6,6 +6,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
+use super::support::containerd::Containerd;
 use super::support::{Host, Run, processes, runs};
 
 /// Ends with 5 when there is a file /w/end, and writes /w/stopped when it is asked to stop.
@@ -260,4 +261,63 @@ fn a_detached_run_without_an_owner_is_seen_to_go_on_and_can_be_stopped_or_picked
         host.airtight(&["rm", &id]).ok();
         host.assert_clean();
     }
+}
+
+#[test]
+fn what_is_left_of_a_run_whose_end_was_told_is_no_end_of_the_next() {
+    let containerd = Containerd::start();
+    let host = Host::at(containerd.address(), &["busybox"]);
+    let first = Run::ready(&mut run(&host, &["--on-owner-death", "keep"], WAITS));
+    containerd.signal(Signal::SIGSTOP);
+    fs::write(shared(&host).join("end"), "").unwrap();
+    let first = first.end();
+    containerd.signal(Signal::SIGCONT);
+    assert_eq!(first.code, 5);
+    assert!(first.stderr.contains("left over"), "{first:?}");
+    let next = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+    assert_eq!(next.code, 9, "{next:?}");
+    host.assert_clean();
+}
+
+#[test]
+fn the_next_run_waits_until_the_payload_of_a_dead_owner_is_stopped() {
+    let host = Host::new();
+    let script = "trap 'sleep 1; touch /w/stopped; exit 6' TERM; echo ready
+        while :; do sleep 0.01; done";
+    let flags = ["--on-owner-death", "stop", "--stop-timeout", "600"];
+    Run::ready(&mut run(&host, &flags, script)).destroy();
+    let next = super::support::Output::of(&mut run(&host, &[], "test -e /w/stopped"));
+    assert_eq!(next.code, 0, "{next:?}");
+    host.assert_clean();
+}
+
+#[test]
+fn a_verdict_that_was_written_is_the_heir_s_as_it_is() {
+    let host = Host::new();
+    let mut doomed = run(
+        &host,
+        &["--on-owner-death", "keep", "--timeout", "1s"],
+        "sleep 1000",
+    );
+    doomed.env("AIRTIGHT_TEST_STEP", "end:KILL");
+    assert_eq!(super::support::Output::of(&mut doomed).code, 137);
+    let path = host.path("verdict.json");
+    let flag = format!("--verdict={}", path.display());
+    let heir = super::support::Output::of(&mut run(&host, &[&flag], "exit 9"));
+    assert_eq!(heir.code, 124, "{heir:?}");
+    assert_eq!(runs::verdict(&path)["cause"], "timeout");
+    host.assert_clean();
+}
+
+#[test]
+fn a_run_directory_without_its_lock_keeps_nobody_waiting() {
+    let host = Host::new();
+    orphan(&host);
+    let mut runs = fs::read_dir(host.state()).unwrap().flatten();
+    let run_dir = runs.find(|entry| entry.path().join("record.json").exists());
+    fs::remove_file(run_dir.unwrap().path().join("lock")).unwrap();
+    fs::write(shared(&host).join("end"), "").unwrap();
+    let heir = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+    assert_eq!(heir.code, 5, "{heir:?}");
+    host.assert_clean();
 }

@@ -74,7 +74,7 @@ fn run_directories_without_a_record_are_removed_by_any_command() {
         fs::create_dir_all(host.state().join(name)).unwrap();
     }
     for name in ["locked", "full"] {
-        fs::write(host.state().join(name).join("lock"), "").unwrap();
+        fs::write(host.state().join(name).join("lock"), "airtight\n").unwrap();
     }
     fs::create_dir(host.state().join("full/inside")).unwrap();
     // A socket that a dead owner listened at.
@@ -91,6 +91,8 @@ fn directories_of_somebody_else_in_the_state_directory_are_left_alone() {
     let host = Host::new();
     let others = host.state().join("others/tasks");
     fs::create_dir_all(&others).unwrap();
+    // As dpkg has one.
+    fs::write(host.state().join("others/lock"), "").unwrap();
     assert_eq!(host.airtight(&["reap"]).code, 0);
     host.run(&["--name", "others", "busybox:test", "true"])
         .refused(&["the name others is in use"]);

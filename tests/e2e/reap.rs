@@ -76,7 +76,7 @@ fn only_the_runs_that_are_named_are_undone() {
         |name| Run::ready(&mut host.command(&[&["run", "--name", name][..], &SLEEP].concat()));
     let runs = ["first", "second"].map(start);
     runs.into_iter().for_each(Run::destroy);
-    let output = host.airtight(&["reap", "fir"]);
+    let output = host.airtight(&["reap", "first"]);
     assert_eq!(output.code, 0, "{output:?}");
     assert!(!output.stdout.contains("second"), "{output:?}");
     assert_eq!(host.ctr(&["containers", "ls", "-q"]), "second\n");

@@ -90,6 +90,11 @@ impl End {
         }))
     }
 
+    /// Why it ended.
+    pub fn cause(&self) -> Option<Cause> {
+        serde_json::from_value(Value::Object(self.whole.clone())).ok()
+    }
+
     /// Of a run whose owner died without a word; `boot_id` is the present one.
     pub fn unseen(about: &About, boot_id: &str) -> Result<Self> {
         let cause = lost(about, boot_id);
