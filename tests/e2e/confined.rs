@@ -348,7 +348,7 @@ fn dead_run(host: &Host) -> PathBuf {
     let dir = host.state().join("dead");
     fs::create_dir_all(dir.join("mounts/0")).unwrap();
     fs::write(dir.join("mounts/1"), "").unwrap();
-    fs::write(dir.join("lock"), "").unwrap();
+    fs::write(dir.join("lock"), "airtight\n").unwrap();
     let x = host.path("allowed/x");
     for (source, at) in [(x.clone(), "mounts/0"), (x.join("file"), "mounts/1")] {
         let none = None::<&str>;
