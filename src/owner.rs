@@ -99,12 +99,20 @@ pub fn may_live(pid: u32, started: u64) -> bool {
     }
 }
 
+/// The session of a process.
+pub fn session(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(Stat::parse(&stat)?.session)
+}
+
 /// What is read of proc_pid_stat(5).
 struct Stat {
     /// Field 1.
     pid: u32,
     /// It is dead, and its parent has not looked yet.
     ended: bool,
+    /// Field 6.
+    session: i32,
     /// Field 22.
     started: u64,
 }
@@ -120,7 +128,8 @@ impl Stat {
             pid: pid.parse().ok()?,
             ended: matches!(state, "Z" | "X"),
             // The third field was the state.
-            started: fields.nth(22 - 4)?.parse().ok()?,
+            session: fields.nth(6 - 4)?.parse().ok()?,
+            started: fields.nth(22 - 7)?.parse().ok()?,
         })
     }
 }
@@ -139,6 +148,14 @@ impl Owner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_own_session_is_found() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let expected = nix::unistd::getsid(None).unwrap().as_raw();
+        assert_eq!(session(own), Some(expected));
+        assert_eq!(session(i32::MAX), None);
+    }
     use std::process::{Command, Stdio};
 
     #[test]

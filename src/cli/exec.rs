@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::Globals;
+use super::{Globals, settings};
 use crate::config::env_file;
-use crate::config::values::{Variable, truth, working_dir};
+use crate::config::values::{Variable, working_dir};
 use crate::failure::{Failure, Result};
 use crate::living::Living;
 use crate::living::exec::{End, Wish, attached, detached};
@@ -86,17 +86,8 @@ pub fn command() -> Command {
         )
 }
 
-/// docker takes `-i`, `--interactive`, `--interactive=true` and `--interactive=false`.
 fn switch(name: &'static str, letter: impl Into<Option<char>>, help: &'static str) -> Arg {
-    let arg = Arg::new(name)
-        .long(name)
-        .action(ArgAction::Set)
-        .num_args(0..=1)
-        .require_equals(true)
-        .default_missing_value("true")
-        .value_parser(truth)
-        .value_name("BOOL")
-        .help(help);
+    let arg = settings::switch(Arg::new(name).long(name)).help(help);
     match letter.into() {
         Some(letter) => arg.short(letter),
         None => arg,

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
-use super::out;
+use super::{out, runs};
 use crate::failure::Result;
 use crate::run::seen::{self, Seen};
 use crate::run::state::State;
@@ -20,18 +20,12 @@ pub fn command() -> Command {
              airtight inspect job\n  \
              airtight inspect job | jq -r '.[0].verdict.cause'",
         )
-        .arg(
-            Arg::new("run")
-                .value_name("RUN")
-                .required(true)
-                .num_args(1..)
-                .help("A name, or an id or its beginning"),
-        )
+        .arg(runs::several())
 }
 
 /// Prints an array with one object for each.
 pub fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
-    let words: Vec<&String> = matches.get_many("run").into_iter().flatten().collect();
+    let words: Vec<&String> = runs::words(matches).collect();
     let mut runs = Vec::new();
     for word in words {
         let run = seen::named(state, word)?;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::out;
 use super::several::one_of;
+use super::{out, runs};
 use crate::failure::{Failure, Kind, Result};
 use crate::living::stop::{Stop, stop};
 use crate::run::seen;
@@ -21,13 +21,7 @@ pub fn command() -> Command {
              airtight rm -f job                        ends it first, as its stop signal and timeout say\n  \
              airtight rm $(airtight ps -aq --filter status=exited)",
         )
-        .arg(
-            Arg::new("run")
-                .value_name("RUN")
-                .required(true)
-                .num_args(1..)
-                .help("A name, or an id or its beginning"),
-        )
+        .arg(runs::several())
         .arg(
             Arg::new("force")
                 .long("force")
@@ -50,7 +44,7 @@ pub async fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
         true => Alive::End,
         false => Alive::Refuse,
     };
-    let words: Vec<&String> = matches.get_many("run").into_iter().flatten().collect();
+    let words: Vec<&String> = runs::words(matches).collect();
     let mut failures = Vec::new();
     for word in &words {
         match remove(state, word, alive).await {

@@ -105,14 +105,7 @@ pub fn flag(key: &'static Key) -> Arg {
         None => arg,
     };
     match key.shape {
-        // docker takes `--init`, `--init=true` and `--init=false`.
-        Shape::Switch => arg
-            .action(ArgAction::Set)
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true")
-            .value_parser(truth)
-            .value_name("BOOL"),
+        Shape::Switch => switch(arg),
         Shape::Text => arg
             .action(ArgAction::Set)
             .value_name(key.value)
@@ -122,6 +115,16 @@ pub fn flag(key: &'static Key) -> Arg {
             .value_name(key.value)
             .allow_hyphen_values(true),
     }
+}
+
+/// docker takes `--init`, `--init=true` and `--init=false`.
+pub fn switch(arg: Arg) -> Arg {
+    arg.action(ArgAction::Set)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .value_parser(truth)
+        .value_name("BOOL")
 }
 
 fn opposite(key: &'static Key) -> Arg {

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 
-use super::out;
+use super::{out, runs};
 use crate::failure::Result;
 use crate::run::seen;
 use crate::run::state::State;
@@ -19,18 +19,12 @@ pub fn command() -> Command {
              airtight wait job\n  \
              test \"$(airtight wait job)\" = 0",
         )
-        .arg(
-            Arg::new("run")
-                .value_name("RUN")
-                .required(true)
-                .num_args(1..)
-                .help("A name, or an id or its beginning"),
-        )
+        .arg(runs::several())
 }
 
 /// Waits and prints.
 pub fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
-    let words: Vec<&String> = matches.get_many("run").into_iter().flatten().collect();
+    let words: Vec<&String> = runs::words(matches).collect();
     // All are found before one is waited for: what is removed at its end is known by then.
     let mut watches = Vec::new();
     for word in words {

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::cgroup::Group;
 use crate::control::message::{Reply, Request};
 use crate::control::{Answer, Call, Caller};
 use crate::failure::{Context, Failure, Kind, Result};
@@ -136,11 +135,5 @@ impl Living {
         Ok(format!(
             "run {id}: its owner, process {owner}, does not answer; everything inside was killed without it, and the rest is undone once it goes on (kill -CONT {owner}) or dies"
         ))
-    }
-
-    /// The cgroup, where there is one yet.
-    pub fn group(&self) -> Result<Option<Group>> {
-        let record = &self.record;
-        Group::find(&record.cgroup_mount_path, &record.cgroup_subpath, &self.id)
     }
 }

@@ -69,7 +69,7 @@ impl Watch {
         let mut seen = HashMap::new();
         let mut all = Vec::new();
         for run in runs {
-            let group = run.group().ok().flatten();
+            let group = run.record.group().ok().flatten();
             let Some(group) = group.filter(|group| !group.is_empty()) else {
                 continue;
             };

@@ -73,7 +73,7 @@ async fn until_over(
         .await
         .is_err()
     {
-        if run.group()?.is_some_and(|group| !group.is_empty()) {
+        if run.record.group()?.is_some_and(|group| !group.is_empty()) {
             return Ok(vec![run.force().await?]);
         }
         if timeout(CLEANUP, gone).await.is_err() {

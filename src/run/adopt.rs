@@ -6,7 +6,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use containerd_client::services::v1::GetRequest;
 use containerd_client::types::v1::{Process, Status};
 use tokio::time::Instant;
 
@@ -15,6 +14,7 @@ use super::first::FirstProcess;
 use super::guard::Beside;
 use super::note::Note;
 use super::papers::{Holding, Papers};
+use super::process::TaskProcess;
 use super::record::Record;
 use super::signals::Signals;
 use super::state::RunDir;
@@ -22,9 +22,9 @@ use super::stdio::Output;
 use super::supervise::Supervisor;
 use super::verdict::Phases;
 use super::wait::TaskEnd;
-use super::{Job, Ran, earlier};
+use super::{Job, Lived, Ran, earlier};
 use crate::config::values::OwnerDeath;
-use crate::containerd::{self, Client};
+use crate::containerd::Client;
 use crate::control::{Door, Orders};
 use crate::failure::{Failure, Result};
 use crate::owner::Owner;
@@ -54,7 +54,7 @@ pub struct Orphan {
     papers: Papers,
 }
 
-/// Whether a run is to go on for now, although its owner is dead: until another run picks it up, or its init
+/// Whether a run whose owner is dead is left alone: until another run picks it up, or its init
 /// has stopped it.
 pub fn goes_on(record: &Record, dir: &RunDir) -> bool {
     match record.on_owner_death {
@@ -79,7 +79,7 @@ pub async fn orphan(
     dir: RunDir,
 ) -> Result<Option<Orphan>> {
     let state = job.state;
-    let task = match task(&client, &record).await {
+    let task = match TaskProcess::first(&client, &record.id).look().await {
         Ok(task) => Some(task),
         Err(why) if why.is_not_found() => None,
         Err(why) => return Err(why.into()),
@@ -126,8 +126,7 @@ impl Orphan {
             let ran = Ran {
                 papers: Some(self.papers),
                 door: None,
-                lived: Ok(lost("it has ended".into())),
-                known: Some(known),
+                lived: Lived::Told(known),
             };
             return (self.record, self.client, self.dir, ran);
         }
@@ -152,8 +151,7 @@ impl Orphan {
         let ran = Ran {
             papers: Some(self.papers),
             door,
-            lived: Ok(end),
-            known: None,
+            lived: Lived::Seen(end),
         };
         (self.record, self.client, self.dir, ran)
     }
@@ -196,12 +194,7 @@ impl Orphan {
             time_limit: self.time_limit(job),
             signals,
             orders,
-            beside: Beside {
-                client: self.client.clone(),
-                id: self.record.id.clone(),
-                dir: self.dir.path().to_owned(),
-                group: group.clone(),
-            },
+            beside: Beside::of(&self.client, &self.record, &self.dir, &group),
             first,
             leash: None,
             terminal: None,
@@ -234,17 +227,4 @@ fn ended(payload: PayloadEnd) -> End {
         payload,
         asked: None,
     }
-}
-
-async fn task(client: &Client, record: &Record) -> containerd::Result<Process> {
-    let request = GetRequest {
-        container_id: record.id.to_string(),
-        exec_id: String::new(),
-    };
-    let mut tasks = client.tasks();
-    let what = ("look at task", record.id.as_str());
-    let found = client
-        .call(what, request, |request| tasks.get(request))
-        .await?;
-    Ok(found.process.unwrap_or_default())
 }

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 
+use containerd_client::services::v1::GetContainerRequest;
 use containerd_client::services::v1::snapshots::StatSnapshotRequest;
-use containerd_client::services::v1::{GetContainerRequest, GetRequest};
 
+use super::process::TaskProcess;
 use super::record::{LABEL, Record};
 use crate::containerd::{Client, Result};
 
@@ -94,15 +95,7 @@ pub async fn snapshot_labels(record: &Record, client: &Client) -> Result<Option<
 
 /// Whether there is a task called like the run.
 pub async fn has_task(record: &Record, client: &Client) -> Result<bool> {
-    let id = record.id.as_str();
-    let request = GetRequest {
-        container_id: id.to_owned(),
-        exec_id: String::new(),
-    };
-    let mut tasks = client.tasks();
-    let found = client
-        .call(("look at task", id), request, |request| tasks.get(request))
-        .await;
+    let found = TaskProcess::first(client, &record.id).look().await;
     Ok(unless_absent(found)?.is_some())
 }
 

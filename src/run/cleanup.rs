@@ -213,12 +213,7 @@ pub async fn look(record: &Record, client: &Client) -> Undone {
 
 /// The run's cgroup, or the parents that it would have; nothing where another run has one of that name.
 fn group(record: &Record) -> Result<Option<Group>, String> {
-    let group = Group::find(
-        &record.cgroup_mount_path,
-        &record.cgroup_subpath,
-        &record.id,
-    );
-    let group = group.map_err(|why| why.to_string())?;
+    let group = record.group().map_err(|why| why.to_string())?;
     // One without a mark is systemd's, or made where there are no marks.
     Ok(group.filter(|group| group.mark().is_none_or(|mark| record.is_on(mark))))
 }

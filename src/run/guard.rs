@@ -10,15 +10,19 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use containerd_client::services::v1::{DeleteProcessRequest, GetRequest, KillRequest};
+use containerd_client::services::v1::{DeleteProcessRequest, KillRequest};
 use nix::libc;
 
+use super::process::TaskProcess;
+use super::record::Record;
+use super::state::RunDir;
 use crate::cgroup::Group;
 use crate::containerd::{Client, Error};
 use crate::control::Connection;
 use crate::control::message::{self, Guarded};
 use crate::id::ContainerId;
 use crate::leash::pidfd;
+use crate::owner;
 
 /// How often a session is gone through: its processes may fork meanwhile.
 const ROUNDS: usize = 20;
@@ -48,6 +52,16 @@ pub fn directory(dir: &std::path::Path, name: &ContainerId) -> PathBuf {
 }
 
 impl Beside {
+    /// Beside the payload of the run that `dir` belongs to.
+    pub fn of(client: &Client, record: &Record, dir: &RunDir, group: &Group) -> Self {
+        Self {
+            client: client.clone(),
+            id: record.id.clone(),
+            dir: dir.path().to_owned(),
+            group: group.clone(),
+        }
+    }
+
     /// From now on the process that will be called `name` ends with `connection`.
     pub fn guard(&self, name: ContainerId, connection: Connection) {
         connection.done();
@@ -110,12 +124,12 @@ impl Beside {
         let pids = self.group.pids().unwrap_or_default();
         let of_it: Vec<i32> = pids
             .into_iter()
-            .filter(|pid| session(*pid) == Some(leader))
+            .filter(|pid| owner::session(*pid) == Some(leader))
             .collect();
         for pid in &of_it {
             // The handle is taken, and only then looked again: the pid may have been reused.
             if let Ok(handle) = pidfd::open(*pid)
-                && session(*pid) == Some(leader)
+                && owner::session(*pid) == Some(leader)
             {
                 let _ = pidfd::signal(&handle, libc::SIGKILL);
             }
@@ -128,26 +142,17 @@ impl Beside {
     async fn pid(&self, name: &ContainerId) -> Option<i32> {
         let patient_until = Instant::now() + START_LIMIT;
         loop {
-            let request = GetRequest {
-                container_id: self.id.to_string(),
-                exec_id: name.to_string(),
-            };
-            let what = ("look at a process in task", self.id.as_str());
-            let mut tasks = self.client.tasks();
-            let found = self
-                .client
-                .call(what, request, |request| tasks.get(request));
-            match found.await {
+            match TaskProcess::beside(&self.client, &self.id, name)
+                .look()
+                .await
+            {
                 Err(why) if why.is_unreachable() => tokio::time::sleep(RETRY).await,
                 Err(_) => return None,
-                Ok(found) => {
-                    let pid = found.process.map_or(0, |process| process.pid);
-                    match i32::try_from(pid) {
-                        Ok(pid @ 1..) => return Some(pid),
-                        _ if Instant::now() > patient_until => return None,
-                        _ => tokio::time::sleep(PAUSE).await,
-                    }
-                }
+                Ok(process) => match i32::try_from(process.pid) {
+                    Ok(pid @ 1..) => return Some(pid),
+                    _ if Instant::now() > patient_until => return None,
+                    _ => tokio::time::sleep(PAUSE).await,
+                },
             }
         }
     }
@@ -187,27 +192,5 @@ impl Beside {
             }
         }
         Ok(())
-    }
-}
-
-/// The session of a process (proc_pid_stat(5), field 6). Its name may contain anything but ends with the
-/// last `)`.
-fn session(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    // Behind the name: state, parent, process group, session.
-    fields.split_whitespace().nth(3)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::session;
-
-    #[test]
-    fn our_own_session_is_found() {
-        let own = i32::try_from(std::process::id()).unwrap();
-        let expected = nix::unistd::getsid(None).unwrap().as_raw();
-        assert_eq!(session(own), Some(expected));
-        assert_eq!(session(i32::MAX), None);
     }
 }

@@ -13,9 +13,7 @@ use containerd_client::services::v1::container::Runtime;
 use containerd_client::services::v1::snapshots::{
     MountsRequest, PrepareSnapshotRequest, StatSnapshotRequest,
 };
-use containerd_client::services::v1::{
-    CloseIoRequest, Container, CreateContainerRequest, GetContainerRequest,
-};
+use containerd_client::services::v1::{Container, CreateContainerRequest, GetContainerRequest};
 use containerd_client::types::Mount;
 use oci_spec::runtime::Spec;
 use prost_types::Any;
@@ -32,9 +30,8 @@ use super::task::TaskStdio;
 use super::verdict::Phases;
 use super::volumes;
 use crate::cgroup::{Group, Hierarchies, Subpath};
-use crate::containerd::{ABSENCE, Client, Error, Result as Answer, patiently};
+use crate::containerd::{ABSENCE, Error, Result as Answer, patiently};
 use crate::failure::{Context, Kind, Result};
-use crate::id::ContainerId;
 use crate::image;
 use crate::leash::{self, Listener};
 use crate::plan::MountKind;
@@ -338,20 +335,4 @@ impl Launch<'_> {
             .then(|| Listener::bind(&path))
             .transpose()
     }
-}
-
-/// Tells the shim that nothing more comes on stdin.
-pub async fn close_stdin(client: &Client, id: &ContainerId) -> Result<()> {
-    let request = CloseIoRequest {
-        container_id: id.to_string(),
-        exec_id: String::new(),
-        stdin: true,
-    };
-    let mut tasks = client.tasks();
-    client
-        .call(("close stdin of task", id.as_str()), request, |request| {
-            tasks.close_io(request)
-        })
-        .await?;
-    Ok(())
 }

@@ -21,6 +21,7 @@ pub mod note;
 mod orders;
 pub mod papers;
 pub mod preview;
+pub mod process;
 mod progress;
 mod readable;
 pub mod record;
@@ -58,6 +59,7 @@ use self::hand_over::hand_over;
 use self::launch::{Created, Launch};
 use self::note::Note;
 use self::papers::{Holding, Papers};
+use self::process::TaskProcess;
 pub use self::readable::MustRead;
 use self::record::Record;
 use self::signals::Signals;
@@ -145,17 +147,16 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
         papers,
         door: _door,
         lived,
-        known,
     } = ran;
     let group = record.group().ok().flatten();
     let usage = group.map(|group| group.usage()).unwrap_or_default();
-    let is_said = known.is_some();
-    let (cause, failure) = match (known, lived) {
-        (Some(cause), _) => (cause, None),
-        (None, Ok(end)) => (end.cause(job.program(), &usage), None),
-        (None, Err(failure)) => (Cause::start_failed(&failure), Some(failure)),
+    let is_told = matches!(lived, Lived::Told(_));
+    let (cause, failure) = match lived {
+        Lived::Told(cause) => (cause, None),
+        Lived::Seen(end) => (end.cause(job.program(), &usage), None),
+        Lived::NotAtAll(failure) => (Cause::start_failed(&failure), Some(failure)),
     };
-    let said = papers.as_ref().filter(|_| !is_said);
+    let said = papers.as_ref().filter(|_| !is_told);
     let said = said.map(|papers| papers.say_end(&cause));
     reached(Step::End);
     let facts = RunFacts::of(&record);
@@ -217,9 +218,23 @@ struct Ran {
     papers: Option<Papers>,
     /// Others may ask for an end until the end.
     door: Option<Door>,
-    lived: Result<End>,
-    /// What an owner that died has said already.
-    known: Option<Cause>,
+    lived: Lived,
+}
+
+/// How it came to that.
+enum Lived {
+    /// We were there.
+    Seen(End),
+    /// An owner that died has said it already.
+    Told(Cause),
+    /// It never ran.
+    NotAtAll(Failure),
+}
+
+impl From<Result<End>> for Lived {
+    fn from(lived: Result<End>) -> Self {
+        lived.map_or_else(Self::NotAtAll, Self::Seen)
+    }
 }
 
 async fn run(launch: Launch<'_>, signals: &mut Signals, phases: &mut Phases) -> Ran {
@@ -229,8 +244,7 @@ async fn run(launch: Launch<'_>, signals: &mut Signals, phases: &mut Phases) -> 
             return Ran {
                 papers: None,
                 door: None,
-                lived: Err(failure),
-                known: None,
+                lived: Lived::NotAtAll(failure),
             };
         }
     };
@@ -238,8 +252,7 @@ async fn run(launch: Launch<'_>, signals: &mut Signals, phases: &mut Phases) -> 
     Ran {
         papers: Some(papers),
         door: Some(door),
-        lived,
-        known: None,
+        lived: lived.into(),
     }
 }
 
@@ -292,12 +305,7 @@ async fn live(
         (job.on_start)();
     };
     let group = record.present_group()?;
-    let beside = Beside {
-        client: job.client.clone(),
-        id: job.plan.id.clone(),
-        dir: dir.path().to_owned(),
-        group: group.clone(),
-    };
+    let beside = Beside::of(job.client, record, dir, &group);
     let first = FirstProcess::hold(pid, group);
     let output;
     let mut terminal = None;
@@ -439,7 +447,7 @@ fn close_stdin_at_its_end(job: Job<'_>, stdin: Option<Receiver<()>>) {
     tokio::spawn(async move {
         if ended.await.is_ok() {
             // A task that has ended needs no such call.
-            let _ = launch::close_stdin(&client, &id).await;
+            let _ = TaskProcess::first(&client, &id).close_stdin().await;
         }
     });
 }

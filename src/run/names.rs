@@ -16,7 +16,7 @@ use crate::owner::Life;
 /// Refuses a name whose cgroup is lived in, or another living run's. Comes before the record, which would
 /// have everybody in that cgroup killed.
 pub fn cgroup_must_be_free(record: &Record) -> Result<()> {
-    let Some(group) = find(record)?.filter(Group::exists) else {
+    let Some(group) = record.group()?.filter(Group::exists) else {
         return Ok(());
     };
     let maker = group.mark().and_then(Record::from_text);
@@ -32,7 +32,7 @@ pub fn cgroup_must_be_free(record: &Record) -> Result<()> {
 
 /// Ends whoever a dead run left in the cgroup.
 pub async fn clear_cgroup(record: &Record) -> Result<()> {
-    let mark = find(record)?.and_then(|group| group.mark());
+    let mark = record.group()?.and_then(|group| group.mark());
     let left = mark.and_then(Record::from_text);
     match left.filter(|left| left.is_left_over(&record.state)) {
         Some(left) => {
@@ -69,14 +69,6 @@ pub async fn reclaim(record: &Record, client: &Client, state: &State) -> Result<
         }
     }
     Ok(())
-}
-
-fn find(record: &Record) -> Result<Option<Group>> {
-    Group::find(
-        &record.cgroup_mount_path,
-        &record.cgroup_subpath,
-        &record.id,
-    )
 }
 
 fn taken(record: &Record, by: &str) -> Failure {

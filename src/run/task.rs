@@ -7,12 +7,13 @@
 
 use std::path::Path;
 
-use containerd_client::services::v1::{CreateTaskRequest, GetRequest, StartRequest};
+use containerd_client::services::v1::{CreateTaskRequest, StartRequest};
 use containerd_client::types::Mount;
 use containerd_client::types::v1::{Process, Status};
 
 use super::cleanup;
 use super::launch::Launch;
+use super::process::TaskProcess;
 use super::release::release;
 use super::residue;
 use super::runc;
@@ -165,14 +166,7 @@ impl Launch<'_> {
 
     /// What containerd knows of the task's first process.
     async fn look(self) -> Result<Process, Error> {
-        let client = self.job.client;
-        let id = self.job.plan.id.as_str();
-        let request = GetRequest {
-            container_id: id.to_owned(),
-            exec_id: String::new(),
-        };
-        let mut tasks = client.tasks();
-        let found = client.call(("look at task", id), request, |request| tasks.get(request));
-        Ok(found.await?.process.unwrap_or_default())
+        let (client, id) = (self.job.client, &self.job.plan.id);
+        TaskProcess::first(client, id).look().await
     }
 }

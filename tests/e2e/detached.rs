@@ -9,13 +9,6 @@ use serde_json::Value;
 use super::support::processes::{self, until};
 use super::support::{Host, Output, Run, runs};
 
-/// The payload's owner, by its record.
-fn owner(host: &Host, id: &str) -> i32 {
-    let record = fs::read(host.state().join(id).join("record.json")).unwrap();
-    let record: Value = serde_json::from_slice(&record).unwrap();
-    i32::try_from(record["owner"]["pid"].as_i64().unwrap()).unwrap()
-}
-
 fn inspect(host: &Host, id: &str) -> Value {
     let text = host.airtight(&["inspect", id]).ok();
     let mut all: Vec<Value> = serde_json::from_str(&text).unwrap();
@@ -150,7 +143,7 @@ fn with_rm_nothing_is_kept() {
     let args = ["-d", "--rm", "--name", "gone", "-i", "busybox:test", "cat"];
     host.run(&args).ok();
     let mut wait = Run::start(&mut host.command(&["wait", "gone"]));
-    processes::signal(owner(&host, "gone"), Signal::SIGTERM);
+    processes::signal(host.owner("gone"), Signal::SIGTERM);
     assert_eq!(wait.line(), "143");
     assert_eq!(wait.end().code, 0);
     until("nothing is kept", || {
@@ -214,7 +207,7 @@ fn an_owner_that_was_killed_leaves_its_run_lost_and_its_log() {
             host.airtight(&["logs", "n"]).stdout == "ready\n"
         });
         let wait = Run::start(&mut host.command(&["wait", "n"]));
-        processes::signal(owner(&host, "n"), Signal::SIGKILL);
+        processes::signal(host.owner("n"), Signal::SIGKILL);
         let waited = wait.end();
         assert_eq!((waited.code, waited.stdout.as_str()), (1, "125\n"));
         assert!(
@@ -234,7 +227,7 @@ fn an_owner_that_was_killed_leaves_nothing_of_a_run_with_rm() {
     let host = Host::new();
     host.run(&["-d", "--rm", "--name", "n", "-i", "busybox:test", "cat"])
         .ok();
-    processes::signal(owner(&host, "n"), Signal::SIGKILL);
+    processes::signal(host.owner("n"), Signal::SIGKILL);
     host.until_nobody_is_inside();
     assert_eq!(host.airtight(&["ps", "-aq"]).ok(), "");
 }
@@ -279,7 +272,7 @@ fn a_caller_that_dies_before_the_start_takes_the_run_with_it() {
     let caller = Run::start(command.env("AIRTIGHT_TEST_STEP", "task:STOP"));
     let record = host.state().join("n/record.json");
     until("there is a record", || record.exists());
-    let owner = owner(&host, "n");
+    let owner = host.owner("n");
     until("the owner stands still", || {
         let stat = fs::read_to_string(format!("/proc/{owner}/stat")).unwrap();
         stat.contains(") T ")

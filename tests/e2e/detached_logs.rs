@@ -3,7 +3,6 @@
 use std::fs;
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
 use super::support::processes::{self, until};
 use super::support::{Host, Run};
@@ -143,9 +142,7 @@ fn output_is_kept_while_the_owner_stands_still() {
     let script = "while :; do echo tick; sleep 0.05; done";
     host.run(&["-d", "--name", "n", "busybox:test", "sh", "-c", script])
         .ok();
-    let record = fs::read(host.state().join("n/record.json")).unwrap();
-    let record: Value = serde_json::from_slice(&record).unwrap();
-    let owner = i32::try_from(record["owner"]["pid"].as_i64().unwrap()).unwrap();
+    let owner = host.owner("n");
     processes::signal(owner, Signal::SIGSTOP);
     let count = || host.airtight(&["logs", "n"]).ok().lines().count();
     let before = count();

@@ -7,7 +7,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::support::containerd::Containerd;
-use super::support::{Host, Run, processes, runs};
+use super::support::{Host, Output, Run, processes, runs};
 
 /// Ends with 5 when there is a file /w/end, and writes /w/stopped when it is asked to stop.
 const WAITS: &str = "trap 'touch /w/stopped; exit 6' TERM
@@ -41,7 +41,7 @@ fn orphan(host: &Host) -> i32 {
 fn a_second_run_with_a_living_key_is_refused_and_told_who_has_it() {
     let host = Host::new();
     let first = Run::ready(&mut run(&host, &[], WAITS));
-    let second = super::support::Output::of(&mut run(&host, &[], "exit 0"));
+    let second = Output::of(&mut run(&host, &[], "exit 0"));
     let holder = format!("process {}", first.pid());
     second.refused(&[
         "a run with key \"etl/daily ☃\" lives",
@@ -62,7 +62,7 @@ fn a_run_may_replace_the_one_that_has_its_key() {
         &["--on-conflict", "replace"],
         "test -e /w/stopped && exit 3",
     );
-    assert_eq!(super::support::Output::of(&mut second).code, 3);
+    assert_eq!(Output::of(&mut second).code, 3);
     assert_eq!(first.end().code, 6);
     host.assert_clean();
 }
@@ -87,10 +87,10 @@ fn a_run_that_ended_while_it_had_no_owner_is_reported_with_its_true_code() {
     fs::write(shared(&host).join("end"), "").unwrap();
     host.until_nobody_is_inside();
     assert_eq!(host.airtight(&["image", "ls", "--quiet"]).stderr, "");
-    let heir = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+    let heir = Output::of(&mut run(&host, &[], "exit 9"));
     assert_eq!(heir.code, 5);
     // That was its end: the next is a new one.
-    let next = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+    let next = Output::of(&mut run(&host, &[], "exit 9"));
     assert_eq!(next.code, 9);
     host.assert_clean();
 }
@@ -137,8 +137,8 @@ fn an_owner_that_died_before_the_payload_began_leaves_nothing_to_be_picked_up() 
     for step in ["record", "container", "task", "start"] {
         let mut doomed = run(&host, &["--on-owner-death", "keep"], "exit 5");
         doomed.env("AIRTIGHT_TEST_STEP", format!("{step}:KILL"));
-        assert_eq!(super::support::Output::of(&mut doomed).code, 137, "{step}");
-        let next = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+        assert_eq!(Output::of(&mut doomed).code, 137, "{step}");
+        let next = Output::of(&mut run(&host, &[], "exit 9"));
         assert_eq!(next.code, 9, "{step}");
         host.assert_clean();
     }
@@ -197,8 +197,8 @@ fn an_end_that_was_known_when_the_owner_died_is_not_lost() {
     ] {
         let mut doomed = run(&host, &["--on-owner-death", "keep"], "exit 5");
         doomed.env("AIRTIGHT_TEST_STEP", format!("{step}:KILL"));
-        assert_eq!(super::support::Output::of(&mut doomed).code, 137, "{step}");
-        let heir = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+        assert_eq!(Output::of(&mut doomed).code, 137, "{step}");
+        let heir = Output::of(&mut run(&host, &[], "exit 9"));
         assert_eq!(heir.code, 5, "{step}: {heir:?}");
         host.assert_clean();
     }
@@ -230,14 +230,8 @@ fn a_detached_run_without_an_owner_is_seen_to_go_on_and_can_be_stopped_or_picked
     let host = Host::new();
     for end in ["stop", "pick up"] {
         let mut begin = run(&host, &["-d", "--on-owner-death", "keep"], WAITS);
-        let id = super::support::Output::of(&mut begin)
-            .ok()
-            .trim()
-            .to_owned();
-        let record = fs::read(host.state().join(&id).join("record.json")).unwrap();
-        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
-        let owner = i32::try_from(record["owner"]["pid"].as_i64().unwrap()).unwrap();
-        processes::signal(owner, Signal::SIGKILL);
+        let id = Output::of(&mut begin).ok().trim().to_owned();
+        processes::signal(host.owner(&id), Signal::SIGKILL);
         let status = || host.airtight(&["ps"]).stdout;
         processes::until("it is seen", || status().contains("without an owner"));
         let waiting = host.airtight(&["wait", &id]);
@@ -253,7 +247,7 @@ fn a_detached_run_without_an_owner_is_seen_to_go_on_and_can_be_stopped_or_picked
             }
             _ => {
                 fs::write(shared(&host).join("end"), "").unwrap();
-                let heir = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+                let heir = Output::of(&mut run(&host, &[], "exit 9"));
                 assert_eq!(heir.code, 5);
                 assert_eq!(host.airtight(&["wait", &id]).ok(), "5\n");
             }
@@ -274,7 +268,7 @@ fn what_is_left_of_a_run_whose_end_was_told_is_no_end_of_the_next() {
     containerd.signal(Signal::SIGCONT);
     assert_eq!(first.code, 5);
     assert!(first.stderr.contains("left over"), "{first:?}");
-    let next = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+    let next = Output::of(&mut run(&host, &[], "exit 9"));
     assert_eq!(next.code, 9, "{next:?}");
     host.assert_clean();
 }
@@ -286,7 +280,7 @@ fn the_next_run_waits_until_the_payload_of_a_dead_owner_is_stopped() {
         while :; do sleep 0.01; done";
     let flags = ["--on-owner-death", "stop", "--stop-timeout", "600"];
     Run::ready(&mut run(&host, &flags, script)).destroy();
-    let next = super::support::Output::of(&mut run(&host, &[], "test -e /w/stopped"));
+    let next = Output::of(&mut run(&host, &[], "test -e /w/stopped"));
     assert_eq!(next.code, 0, "{next:?}");
     host.assert_clean();
 }
@@ -300,10 +294,10 @@ fn a_verdict_that_was_written_is_the_heir_s_as_it_is() {
         "sleep 1000",
     );
     doomed.env("AIRTIGHT_TEST_STEP", "end:KILL");
-    assert_eq!(super::support::Output::of(&mut doomed).code, 137);
+    assert_eq!(Output::of(&mut doomed).code, 137);
     let path = host.path("verdict.json");
     let flag = format!("--verdict={}", path.display());
-    let heir = super::support::Output::of(&mut run(&host, &[&flag], "exit 9"));
+    let heir = Output::of(&mut run(&host, &[&flag], "exit 9"));
     assert_eq!(heir.code, 124, "{heir:?}");
     assert_eq!(runs::verdict(&path)["cause"], "timeout");
     host.assert_clean();
@@ -317,7 +311,7 @@ fn a_run_directory_without_its_lock_keeps_nobody_waiting() {
     let run_dir = runs.find(|entry| entry.path().join("record.json").exists());
     fs::remove_file(run_dir.unwrap().path().join("lock")).unwrap();
     fs::write(shared(&host).join("end"), "").unwrap();
-    let heir = super::support::Output::of(&mut run(&host, &[], "exit 9"));
+    let heir = Output::of(&mut run(&host, &[], "exit 9"));
     assert_eq!(heir.code, 5, "{heir:?}");
     host.assert_clean();
 }

@@ -43,6 +43,10 @@ def type_() -> type:
     from airflow.dag_processing.processor import DagFileParsingResult, DagFileProcessorProcess
     from airflow.sdk.execution_time.supervisor import WatchedSubprocess
 
+    # Since 3.3 there may be something that was read before.
+    takes_data = "data" in inspect.signature(WatchedSubprocess._register_pipe_readers).parameters
+    read_before: dict[str, Any] = {"data": {}} if takes_data else {}
+
     class Tracker:
         """What a supervisor asks of a process: the `ProcessTracker` of 3.3, a `psutil.Process` before."""
 
@@ -103,9 +107,7 @@ def type_() -> type:
                 start_time=time.monotonic(),
                 **arguments,
             )
-            # Since 3.3 there may be something that was read before.
-            takes_data = "data" in inspect.signature(process._register_pipe_readers).parameters
-            process._register_pipe_readers(stdout, stderr, requests, logs, **({"data": {}} if takes_data else {}))
+            process._register_pipe_readers(stdout, stderr, requests, logs, **read_before)
             handlers = (tracker.hear, process.selector.unregister)
             process.selector.register(tracker.parse.control, selectors.EVENT_READ, handlers)
             tracker.let_go = lambda: _let_go(process.selector, requests, (stdout, stderr, logs))

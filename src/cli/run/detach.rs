@@ -13,14 +13,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::{Arg, ArgMatches};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stderr, setsid};
 
-use crate::cli::out;
-use crate::config::values::truth;
+use crate::cli::{out, settings};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
 use crate::leash::inherited;
@@ -33,15 +32,8 @@ const OWNER: &str = "background-owner";
 
 /// `--detach`.
 pub fn detach_flag() -> Arg {
-    Arg::new(DETACH)
-        .long(DETACH)
+    settings::switch(Arg::new(DETACH).long(DETACH))
         .short('d')
-        .action(ArgAction::Set)
-        .num_args(0..=1)
-        .require_equals(true)
-        .default_missing_value("true")
-        .value_parser(truth)
-        .value_name("BOOL")
         .help("Goes on in the background and prints the id: airtight logs, wait and rm take it, and --name")
 }
 

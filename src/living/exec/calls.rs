@@ -1,24 +1,19 @@
 //! What containerd is asked about one process beside the payload of a task.
 
-use std::time::Duration;
-
 use containerd_client::services::v1::{
-    CloseIoRequest, DeleteProcessRequest, ExecProcessRequest, GetContainerRequest, GetRequest,
-    StartRequest, WaitRequest,
+    DeleteProcessRequest, ExecProcessRequest, GetContainerRequest, StartRequest,
 };
-use containerd_client::types::v1::Status;
 use oci_spec::runtime::{Process, Spec};
 use prost_types::Any;
 
 use crate::containerd::{self, Client};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
+use crate::run::process::TaskProcess;
 use crate::run::task::TaskStdio;
 
 /// What the shim expects a process to be called (containerd, `oci`).
 const PROCESS_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
-/// Between two attempts to reach a containerd that is away.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// One process, by names.
 #[derive(Clone)]
@@ -53,8 +48,8 @@ impl Calls {
 
     /// The container's first process.
     pub async fn first_pid(&self) -> Result<u32> {
-        let status = self.status("").await?;
-        Ok(status.map_or(0, |process| process.pid))
+        let first = TaskProcess::first(&self.client, &self.id).look().await?;
+        Ok(first.pid)
     }
 
     /// Makes it, not yet started.
@@ -96,69 +91,9 @@ impl Calls {
         Ok(started.pid)
     }
 
-    /// Its exit status, however often containerd goes and comes meanwhile; an error when containerd
-    /// does not know it any more.
-    pub async fn end(&self) -> containerd::Result<u32> {
-        loop {
-            match self.wait().await {
-                Err(why) if why.is_unreachable() => {}
-                known => return known,
-            }
-            match self.status(self.name.as_str()).await {
-                Ok(Some(process)) if process.status() == Status::Stopped => {
-                    return Ok(process.exit_status);
-                }
-                Err(why) if !why.is_unreachable() => return Err(why),
-                Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
-            }
-        }
-    }
-
-    async fn wait(&self) -> containerd::Result<u32> {
-        let request = WaitRequest {
-            container_id: self.id.to_string(),
-            exec_id: self.name.to_string(),
-        };
-        let mut tasks = self.client.tasks();
-        let what = ("wait for a process in task", self.id.as_str());
-        let ended = self
-            .client
-            .call_within(Duration::MAX, what, request, |request| tasks.wait(request))
-            .await?;
-        Ok(ended.exit_status)
-    }
-
-    async fn status(
-        &self,
-        name: &str,
-    ) -> containerd::Result<Option<containerd_client::types::v1::Process>> {
-        let request = GetRequest {
-            container_id: self.id.to_string(),
-            exec_id: name.to_owned(),
-        };
-        let mut tasks = self.client.tasks();
-        let what = ("look at a process in task", self.id.as_str());
-        let found = self
-            .client
-            .call(what, request, |request| tasks.get(request))
-            .await?;
-        Ok(found.process)
-    }
-
-    /// Tells the shim that nothing more comes on its stdin.
-    pub async fn close_stdin(&self) {
-        let request = CloseIoRequest {
-            container_id: self.id.to_string(),
-            exec_id: self.name.to_string(),
-            stdin: true,
-        };
-        let mut tasks = self.client.tasks();
-        let what = ("close stdin of a process in task", self.id.as_str());
-        // One that has ended needs no such call.
-        let _ = self
-            .client
-            .call(what, request, |request| tasks.close_io(request))
-            .await;
+    /// As containerd and the shim have it.
+    pub fn task_process(&self) -> TaskProcess<'_> {
+        TaskProcess::beside(&self.client, &self.id, &self.name)
     }
 
     /// Has containerd forget one that has ended or was never started. The end of the run does so too.

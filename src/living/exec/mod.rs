@@ -145,7 +145,7 @@ async fn accounts(run: &Living, pid: u32) -> Result<Accounts> {
 }
 
 fn is_in(run: &Living, pid: i32) -> Result<bool> {
-    match run.group()? {
+    match run.record.group()? {
         Some(group) => Ok(group.pids()?.contains(&pid)),
         None => Ok(false),
     }
@@ -204,7 +204,8 @@ async fn begin(run: &Living, wish: &Wish, streams: Streams, starts: &Cell<bool>)
                 // An error means that the thread is gone: also an end.
                 let _ = stdin.await;
             }
-            calls.close_stdin().await;
+            // One that has ended needs no such call.
+            let _ = calls.task_process().close_stdin().await;
         });
     }
     Ok(Begun {
@@ -257,7 +258,7 @@ impl Begun {
         } = self;
         let handle = self.handle.as_ref();
         let (mut interrupts, mut unread) = (0, false);
-        let mut ended = std::pin::pin!(calls.end());
+        let mut ended = std::pin::pin!(calls.task_process().end());
         let status = loop {
             tokio::select! {
                 biased;

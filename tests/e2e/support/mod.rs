@@ -165,6 +165,13 @@ impl Host {
         self.dir.path().join(name)
     }
 
+    /// The owner of run `id`, by its record.
+    pub fn owner(&self, id: &str) -> i32 {
+        let record = std::fs::read(self.state().join(id).join("record.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        i32::try_from(record["owner"]["pid"].as_i64().unwrap()).unwrap()
+    }
+
     /// Asserts that everything is as it was when the test began.
     pub fn assert_clean(&self) {
         let after = Ledger::of(self);
