@@ -76,14 +76,15 @@ impl Fifos {
         })
     }
 
-    /// Copies our stdin once the shim has opened its end; the receiver hears when our stdin has ended,
-    /// for the shim then has to be told.
+    /// Copies our stdin once the shim has opened its end, which may be a moment after it has made the process
+    /// (containerd, `fifo.OpenFifo`); the receiver hears when our stdin has ended, for the shim then has to be
+    /// told.
     pub fn feed(&self) -> Result<Option<oneshot::Receiver<()>>> {
         let Some(path) = &self.stdin else {
             return Ok(None);
         };
-        let cannot = || format!("cannot feed {}", path.display());
-        let to = open(path, true).or_fail(Kind::Host, cannot)?;
+        let cannot = || "cannot feed the payload's stdin";
+        let path = path.clone();
         let from = io::stdin()
             .as_fd()
             .try_clone_to_owned()
@@ -92,7 +93,10 @@ impl Fifos {
         thread::Builder::new()
             .name("stdin".into())
             .spawn(move || {
-                copy(&mut File::from(from), to);
+                // Waits for the other side; nobody waits for this thread.
+                if let Ok(to) = File::options().write(true).open(path) {
+                    copy(&mut File::from(from), to);
+                }
                 // Nobody may be waiting any more.
                 let _ = done.send(());
             })
@@ -120,4 +124,20 @@ fn open(path: &Path, write: bool) -> io::Result<File> {
     let file = options.open(path)?;
     fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stdin_is_fed_though_the_shim_has_not_opened_its_end_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let streams = Streams {
+            interactive: true,
+            terminal: false,
+        };
+        let fifos = Fifos::prepare(streams, dir.path()).unwrap();
+        assert!(fifos.feed().unwrap().is_some());
+    }
 }

@@ -196,7 +196,6 @@ async fn begin(run: &Living, wish: &Wish, streams: Streams, starts: &Cell<bool>)
     let handle = hold(run, &guard, pid)?;
     screen.iter().for_each(Terminal::resize);
     if interactive {
-        // The shim has opened it by now; where it has closed it again, nobody reads any more.
         let stdin = fifos.feed().ok().flatten();
         let calls = calls.clone();
         tokio::spawn(async move {
