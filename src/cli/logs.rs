@@ -2,7 +2,7 @@
 //!
 //! Its stdout goes to ours and its stderr to ours, byte for byte.
 
-use std::io::{self, ErrorKind, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -10,14 +10,12 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::time::point;
 use crate::failure::{Context, Kind, Result};
-use crate::log::follow::{Following, News};
-use crate::log::record::{Record, Stream};
-use crate::log::select::{Selection, Times, Wanted};
-use crate::run::seen::{self, Watch};
+use crate::living::over::until_over;
+use crate::log::select::{Times, Wanted};
+use crate::log::show::Showing;
+use crate::run::seen;
 use crate::run::state::State;
-
-/// So much is collected before it is shown.
-const AT_ONCE: usize = 64 << 10;
+use crate::run::thread::on_a_thread;
 
 /// The verb's definition.
 pub fn command() -> Command {
@@ -86,11 +84,11 @@ fn tail(text: &str) -> Result<Tail, String> {
 struct Tail(Option<usize>);
 
 /// Prints them.
-pub fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
+pub async fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
     let word = matches.get_one::<String>("run").map_or("", String::as_str);
     let run = seen::named(state, word)?;
     let log = run.log()?;
-    let cannot = || format!("cannot read the log {}", log.display());
+    let cannot = || format!("cannot show the log {}", log.display());
     let wanted = Wanted {
         since: matches.get_one("since").copied(),
         until: matches.get_one("until").copied(),
@@ -100,95 +98,27 @@ pub fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
         true => Times::Shown,
         false => Times::Hidden,
     };
-    // Before the first look: what is written between the two is news.
-    let following = if matches.get_flag("follow") {
-        // One without an owner is written to its end all the same.
-        let mut watch = run.watch().ok();
-        let owner_ends = move || watch.iter_mut().for_each(Watch::wait);
-        let following = Following::begin(&log, owner_ends);
-        Some(following.or_fail(Kind::Host, cannot)?)
-    } else {
-        None
+    let watch = match matches.get_flag("follow") {
+        true => run.watch().ok(),
+        false => None,
     };
-    let (mut selection, mut reader) = Selection::of(&log, wanted).or_fail(Kind::Host, cannot)?;
-    let mut screen = Screen::default();
-    let mut line = Vec::new();
-    let mut news = News::Grown;
-    loop {
-        while reader
-            .next(&mut line)
-            .or_fail(Kind::Host, cannot)?
-            .is_some()
-        {
-            if let Some(record) = Record::read(&line) {
-                let out = screen.of(record.stream);
-                let shown = match out {
-                    Ok(out) => {
-                        selection.show(&record, times, out);
-                        screen.flush_if_full()
-                    }
-                    Err(why) => Err(why),
-                };
-                if is_over(shown)? {
-                    return Ok(ExitCode::SUCCESS);
-                }
-            }
-            line.clear();
+    // Before the first look: what is written between the two is news.
+    let following = matches.get_flag("follow").then(|| run.follow(&log));
+    let following = following.transpose().or_fail(Kind::Host, cannot)?;
+    let showing = Showing::of(&log, (wanted, times), following).or_fail(Kind::Host, cannot)?;
+    let shown = on_a_thread("log", move || {
+        showing.show().or_fail(Kind::Host, || "cannot show the log")
+    });
+    let mut shown = pin!(shown);
+    // An owner that dies over it leaves a log that does not end by itself.
+    let over = async {
+        if let Some(watch) = watch {
+            until_over(state, &run.id, watch).await?;
         }
-        if is_over(screen.flush())? {
-            return Ok(ExitCode::SUCCESS);
-        }
-        // After the end it was read once more.
-        let (Some(following), News::Grown) = (&following, news) else {
-            return Ok(ExitCode::SUCCESS);
-        };
-        news = following.next(wanted.until);
-    }
-}
-
-/// A reader that has gone (`| head`) is an end, and no failure.
-fn is_over(shown: io::Result<()>) -> Result<bool> {
-    match shown {
-        Ok(()) => Ok(false),
-        Err(why) if why.kind() == ErrorKind::BrokenPipe => Ok(true),
-        Err(why) => Err(why).or_fail(Kind::Host, || "cannot write the log to our own output"),
-    }
-}
-
-/// What is to be shown next, all of it on one stream: so both keep their order on one terminal.
-#[derive(Default)]
-struct Screen {
-    stream: Option<Stream>,
-    waiting: Vec<u8>,
-}
-
-impl Screen {
-    fn of(&mut self, stream: Stream) -> io::Result<&mut Vec<u8>> {
-        if self.stream != Some(stream) {
-            self.flush()?;
-            self.stream = Some(stream);
-        }
-        Ok(&mut self.waiting)
-    }
-
-    fn flush_if_full(&mut self) -> io::Result<()> {
-        if self.waiting.len() < AT_ONCE {
-            return Ok(());
-        }
-        self.flush()
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self.stream {
-            Some(Stream::Stdout) => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(&self.waiting)?;
-                stdout.flush()?;
-            }
-            Some(Stream::Stderr) => io::stderr().lock().write_all(&self.waiting)?,
-            None => {}
-        }
-        self.waiting.clear();
-        Ok(())
+        std::future::pending().await
+    };
+    tokio::select! {
+        shown = &mut shown => shown.map(|_| ExitCode::SUCCESS),
+        over = over => over,
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing here decides anything about containers.
 
 mod airflow;
+mod attach;
 mod bundle;
 mod completion;
 mod config;
@@ -62,6 +63,7 @@ Examples:
   airtight run --dag-file dags/etl.py python3 /dags/etl.py
                                              image from dags/etl.py.metadata.yaml
   airtight exec -it RUN sh                   beside the payload of a living run
+  airtight attach RUN                        joins it: output, input, end
   airtight stop RUN                          and kill, stats, events
   airtight parse dags                        what Airflow will say of these DAG files
   airtight reap                              undoes what dead runs left, a reboot included
@@ -74,7 +76,7 @@ Exit codes of run:
   127      the command was not found
   128+n    killed by signal n; 137 also for memory: --verdict says which
 
-Exit codes of exec: those of run, for its command.
+Exit codes of exec: those of run, for its command. Exit codes of attach: those of the run it joins; 0 left by the keys.
 Exit codes of parse: 0, 1 import errors, 125 airtight failed.
 Exit codes of reap: 0 the host is clean, 1 something remains.
 Exit codes of the other verbs: 0, or 1 failed (125 for bundle), 125 the command line is wrong, 128+n ended by signal n.";
@@ -93,6 +95,7 @@ pub fn command() -> Command {
         .subcommand(run::command())
         .subcommand(ps::command())
         .subcommand(logs::command())
+        .subcommand(attach::command())
         .subcommand(wait::command())
         .subcommand(inspect::command())
         .subcommand(rm::command())
@@ -171,7 +174,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, F
     };
     let codes = match matches.subcommand() {
         Some(("run", matches)) if matches.get_flag(run::AS_PAYLOAD) => Codes::AsPayload,
-        Some(("run" | "exec" | "bundle" | "parse", _)) => Codes::Run,
+        Some(("run" | "attach" | "exec" | "bundle" | "parse", _)) => Codes::Run,
         _ => Codes::Plain,
     };
     let done = verb(&matches).await;
@@ -239,7 +242,8 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
     match matches.subcommand() {
         Some(("run", matches)) => run::run(matches, &globals, owner).await,
         Some(("ps", matches)) => ps::run(matches, &globals.state),
-        Some(("logs", matches)) => logs::run(matches, &globals.state),
+        Some(("logs", matches)) => logs::run(matches, &globals.state).await,
+        Some(("attach", matches)) => attach::run(matches, &globals.state).await,
         Some(("wait", matches)) => wait::run(matches, &globals.state),
         Some(("inspect", matches)) => inspect::run(matches, &globals.state),
         Some(("rm", matches)) => rm::run(matches, &globals.state).await,

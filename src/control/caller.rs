@@ -44,8 +44,8 @@ pub enum Call {
 /// What came of a request.
 #[derive(Debug)]
 pub enum Answer {
-    /// It answered.
-    Reply(Reply),
+    /// It answered, and handed these over.
+    Reply(Reply, Vec<OwnedFd>),
     /// It ended without an answer.
     Gone,
     /// It says nothing.
@@ -104,7 +104,7 @@ impl Caller {
             return Ok(Answer::Gone);
         };
         Ok(match message::read(&packet.bytes) {
-            Ok(reply) => Answer::Reply(reply),
+            Ok(reply) => Answer::Reply(reply, packet.descriptors),
             Err(why) => Answer::Other(why),
         })
     }

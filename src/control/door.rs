@@ -5,7 +5,7 @@
 
 use std::fs::Permissions;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -113,9 +113,18 @@ impl Connection {
         tokio::spawn(async move { self.next().await });
     }
 
+    /// Hands over what it asked for.
+    pub fn attached(&self, terminal: bool, input: bool, descriptors: &[BorrowedFd<'_>]) {
+        self.answer_with(&Reply::Attached { terminal, input }, descriptors);
+    }
+
     fn answer(&self, reply: &impl Serialize) {
+        self.answer_with(reply, &[]);
+    }
+
+    fn answer_with(&self, reply: &impl Serialize, descriptors: &[BorrowedFd<'_>]) {
         // Who has gone, or reads nothing, needs no answer.
-        let _ = packet::send_now(self.socket.as_fd(), &message::write(reply), &[]);
+        let _ = packet::send_now(self.socket.as_fd(), &message::write(reply), descriptors);
     }
 
     /// What the client says next; none when it is gone.
@@ -207,7 +216,7 @@ impl Order {
             Request::Stop { .. } => {
                 self.connection.ends_within(Duration::ZERO);
             }
-            Request::Signal(_) | Request::Guard(_) => {
+            Request::Signal(_) | Request::Guard(_) | Request::Attach => {
                 self.connection.refuse("its payload has ended");
             }
         }
@@ -239,7 +248,7 @@ mod tests {
             why: "no".into(),
             hint: None,
         };
-        assert!(matches!(answer.await.unwrap(), Answer::Reply(reply) if reply == refused));
+        assert!(matches!(answer.await.unwrap(), Answer::Reply(reply, _) if reply == refused));
     }
 
     #[tokio::test]
@@ -253,7 +262,10 @@ mod tests {
         let path = dir.path().to_owned();
         let answer = tokio::spawn(async move { ask(&path, &Request::Signal(1)).await });
         orders.next().await.connection.done();
-        assert!(matches!(answer.await.unwrap(), Answer::Reply(Reply::Done)));
+        assert!(matches!(
+            answer.await.unwrap(),
+            Answer::Reply(Reply::Done, _)
+        ));
     }
 
     #[tokio::test]
@@ -266,7 +278,8 @@ mod tests {
             (&[b'x'; packet::MAX_LENGTH + 1], "longer"),
         ] {
             let caller = Caller::connect(dir.path()).unwrap();
-            let Answer::Reply(Reply::Refused { why, .. }) = caller.say(bytes).await.unwrap() else {
+            let Answer::Reply(Reply::Refused { why, .. }, _) = caller.say(bytes).await.unwrap()
+            else {
                 panic!("{word}")
             };
             assert!(why.contains(word), "{why}");
@@ -283,9 +296,9 @@ mod tests {
             timeout: None,
         };
         let done = ask(dir.path(), &stop).await;
-        assert!(matches!(done, Answer::Reply(Reply::Ends(_))));
+        assert!(matches!(done, Answer::Reply(Reply::Ends(_), _)));
         let late = ask(dir.path(), &Request::Signal(1)).await;
-        assert!(matches!(late, Answer::Reply(Reply::Refused { .. })));
+        assert!(matches!(late, Answer::Reply(Reply::Refused { .. }, _)));
     }
 
     #[test]

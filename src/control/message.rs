@@ -28,6 +28,8 @@ pub enum Request {
     Signal(i32),
     /// To end a process that is about to run beside the payload, should this connection break.
     Guard(ContainerId),
+    /// The payload's stdin or terminal, as far as the owner has them.
+    Attach,
 }
 
 /// What comes on the connection of a guard.
@@ -48,6 +50,14 @@ pub enum Reply {
     Done,
     /// The run ends, and everything inside is dead within this time, whatever it does.
     Ends(Duration),
+    /// What there is of it to be had, and these descriptors in this order: with a terminal, its other side, and
+    /// a pipe of what it shows from now on; else, where input is taken, a pipe to its stdin.
+    Attached {
+        /// It has a terminal, and the owner is at the other side.
+        terminal: bool,
+        /// What is typed, or written, reaches it.
+        input: bool,
+    },
     /// It will not be done.
     Refused {
         /// Why not.
@@ -120,6 +130,7 @@ mod tests {
             },
             Request::Signal(9),
             Request::Guard("a".parse().unwrap()),
+            Request::Attach,
         ] {
             assert_eq!(read(&write(&request)), Ok(request));
         }

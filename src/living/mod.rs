@@ -4,12 +4,15 @@
 //! In: the state directory and a run. Out: what came of it. The owner alone decides about its run; nothing here
 //! removes what is a run's, but through [`crate::reap`] once the owner is dead.
 
+pub mod attach;
 pub mod events;
 pub mod exec;
+pub mod over;
 pub mod signal;
 pub mod stats;
 pub mod stop;
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,11 +45,19 @@ pub struct Living {
 #[derive(Debug)]
 enum Asked {
     /// The owner did it, or has begun to; the connection ends with the run.
-    Answered(Caller, Reply),
+    Answered(Answered),
     /// The owner has ended, or is about to: the run has to be looked at again.
     Gone,
     /// The owner lives and does not answer.
     Hangs,
+}
+
+/// What an owner has answered.
+#[derive(Debug)]
+struct Answered {
+    owner: Caller,
+    reply: Reply,
+    descriptors: Vec<OwnedFd>,
 }
 
 impl Living {
@@ -61,7 +72,7 @@ impl Living {
     }
 
     /// The same; `None` when its owner is dead, or there is no such run any more.
-    async fn look(state: &State, id: &ContainerId) -> Result<Option<Self>> {
+    pub async fn look(state: &State, id: &ContainerId) -> Result<Option<Self>> {
         let begun = Instant::now();
         loop {
             if !matches!(state.find(id)?, Found::Held) {
@@ -85,7 +96,7 @@ impl Living {
     /// Asks the owner for something that needs no more than an answer.
     pub async fn ask(&self, request: &Request) -> Result<Caller> {
         match self.request(request).await? {
-            Asked::Answered(caller, _) => Ok(caller),
+            Asked::Answered(answered) => Ok(answered.owner),
             Asked::Gone => Err(Failure::usage(format!("run {} is ending", self.id))),
             Asked::Hangs => Err(self.hangs()),
         }
@@ -106,11 +117,15 @@ impl Living {
             }
         };
         match caller.ask(request).await.or_fail(Kind::Host, cannot)? {
-            Answer::Reply(Reply::Refused { why, hint }) => {
+            Answer::Reply(Reply::Refused { why, hint }, _) => {
                 let failure = Failure::usage(format!("run {}: {why}", self.id));
                 Err(hint.into_iter().fold(failure, Failure::hint))
             }
-            Answer::Reply(reply) => Ok(Asked::Answered(caller, reply)),
+            Answer::Reply(reply, descriptors) => Ok(Asked::Answered(Answered {
+                owner: caller,
+                reply,
+                descriptors,
+            })),
             Answer::Gone => Ok(Asked::Gone),
             Answer::Silence => Ok(Asked::Hangs),
             Answer::Other(why) => Err(Failure::host(cannot()).because(why)),

@@ -8,8 +8,7 @@ use std::time::Duration;
 use nix::libc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Asked, CHANGING, Living, PAUSE};
-use crate::control::Caller;
+use super::{Answered, Asked, CHANGING, Living, PAUSE};
 use crate::control::message::{Reply, Request};
 use crate::failure::Result;
 use crate::id::ContainerId;
@@ -44,7 +43,7 @@ pub async fn stop(state: &State, id: &ContainerId, how: Stop) -> Result<Vec<Stri
     let begun = Instant::now();
     loop {
         match run.request(&request).await? {
-            Asked::Answered(caller, reply) => return until_over(state, &run, caller, reply).await,
+            Asked::Answered(answered) => return until_over(state, &run, answered).await,
             Asked::Hangs => return Ok(vec![run.force().await?]),
             Asked::Gone => {}
         }
@@ -58,15 +57,11 @@ pub async fn stop(state: &State, id: &ContainerId, how: Stop) -> Result<Vec<Stri
     }
 }
 
-async fn until_over(
-    state: &State,
-    run: &Living,
-    owner: Caller,
-    reply: Reply,
-) -> Result<Vec<String>> {
+async fn until_over(state: &State, run: &Living, answered: Answered) -> Result<Vec<String>> {
+    let Answered { owner, reply, .. } = answered;
     let ladder = match reply {
         Reply::Ends(limit) => limit,
-        Reply::Done | Reply::Refused { .. } => Duration::ZERO,
+        Reply::Done | Reply::Attached { .. } | Reply::Refused { .. } => Duration::ZERO,
     };
     let mut gone = std::pin::pin!(owner.gone());
     if timeout(ladder.saturating_add(SLACK), &mut gone)

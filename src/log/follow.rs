@@ -37,12 +37,14 @@ impl Following {
             .name("log".into())
             .spawn(move || tell_changes(&watch, &grown))?;
         let dir = dir.to_owned();
-        thread::Builder::new().name("end".into()).spawn(move || {
-            owner_ends();
-            writer::wait_for_end(&dir);
-            // Nobody may be listening any more.
-            let _ = sender.send(News::Ended);
-        })?;
+        thread::Builder::new()
+            .name("log end".into())
+            .spawn(move || {
+                owner_ends();
+                writer::wait_for_end(&dir);
+                // Nobody may be listening any more.
+                let _ = sender.send(News::Ended);
+            })?;
         Ok(Self(receiver))
     }
 

@@ -11,4 +11,5 @@ pub mod lines;
 pub mod reader;
 pub mod record;
 pub mod select;
+pub mod show;
 pub mod writer;

@@ -199,6 +199,8 @@ impl Orphan {
             leash: None,
             terminal: None,
             interactive: false,
+            takes_keys: false,
+            stdin: None,
             output: Output::default(),
             payload: match self.note {
                 Note::Begun(pid) => pid,

@@ -7,9 +7,10 @@ use std::os::fd::OwnedFd;
 
 use super::papers::Papers;
 use super::task::TaskStdio;
+use crate::config::values::OnConflict;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::log::writer;
-use crate::plan::Process;
+use crate::plan::{Plan, Process};
 
 /// The payload's descriptors, and what we hold of them.
 pub struct Streams {
@@ -20,11 +21,19 @@ pub struct Streams {
 }
 
 /// Refuses what a detached run cannot have.
-pub fn check(process: &Process) -> Result<()> {
+pub fn check(plan: &Plan) -> Result<()> {
+    let process = &plan.process;
     if let Some(number) = process.pass_fds.iter().find(|number| **number <= 2) {
         return Err(Failure::usage(format!("cannot pass descriptor {number}"))
             .because("the output of a detached run (-d) goes to its log")
             .hint("airtight logs shows it; --pass-fd takes numbers from 3 on"));
+    }
+    if let Some(key) = &plan.key
+        && key.on_conflict == OnConflict::Attach
+    {
+        return Err(Failure::usage("-d and --on-conflict attach cannot be together")
+            .because("nobody would see what one is attached to")
+            .hint("airtight wait says how the run with the key ends, and airtight logs what it wrote"));
     }
     if process.interactive && !process.init {
         return Err(Failure::usage(

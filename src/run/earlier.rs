@@ -30,18 +30,24 @@ const CLEANUP_LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 const MOMENT: Duration = Duration::from_secs(60);
 
+/// What there is of an earlier run.
+pub(super) enum Earlier {
+    /// Nothing, any more.
+    Nothing,
+    /// It goes on without its owner, and is ours now.
+    Orphaned(Box<Orphan>),
+    /// Its owner lives, and we are to be beside it.
+    Living,
+}
+
 impl Job<'_> {
     /// Looks for a run with the same key, and deals with it.
-    pub(super) async fn earlier(
-        &self,
-        key: &KeyPlan,
-        signals: &mut Signals,
-    ) -> Result<Option<Orphan>> {
+    pub(super) async fn earlier(&self, key: &KeyPlan, signals: &mut Signals) -> Result<Earlier> {
         let id = &self.plan.id;
         let patient_until = Instant::now() + MOMENT;
         loop {
             match self.state.find(id)? {
-                Found::Absent => return Ok(None),
+                Found::Absent => return Ok(Earlier::Nothing),
                 Found::Dead(dir) if is_being_stopped(&dir) => {
                     // Its init ends it in time.
                     drop(dir);
@@ -49,12 +55,13 @@ impl Job<'_> {
                 }
                 Found::Dead(dir) => {
                     if let Some(orphan) = take_over(*self, dir).await? {
-                        return Ok(Some(orphan));
+                        return Ok(Earlier::Orphaned(Box::new(orphan)));
                     }
                 }
                 Found::Held => match (self.holder(id)?, key.on_conflict) {
                     (Some(holder), OnConflict::Replace) => self.stop(key, holder, signals).await?,
                     (Some(holder), OnConflict::Fail) => return Err(taken(key, id, &holder)),
+                    (Some(_), OnConflict::Attach) => return Ok(Earlier::Living),
                     (None, _) if Instant::now() < patient_until => pause(key, signals).await?,
                     (None, _) => return Err(in_the_way(id).because("another airtight has it")),
                 },
@@ -171,5 +178,5 @@ fn taken(key: &KeyPlan, id: &ContainerId, holder: &Holder) -> Failure {
             "it is run {id} of airtight, process {}",
             holder.pid
         ))
-        .hint("--on-conflict replace stops it first")
+        .hint("--on-conflict replace stops it first, and attach ends as it ends")
 }

@@ -40,6 +40,7 @@ pub mod task;
 pub mod terminal;
 pub mod thread;
 pub mod verdict;
+mod viewers;
 pub mod volumes;
 mod wait;
 
@@ -50,6 +51,7 @@ use tokio::sync::oneshot::Receiver;
 use tokio::time::{Instant, timeout};
 
 use self::adopt::Orphan;
+use self::earlier::Earlier;
 use self::early::{Attempt, Early};
 use self::end::End;
 use self::fifo::Fifos;
@@ -116,15 +118,25 @@ pub struct Outcome {
     pub failure: Option<Failure>,
 }
 
+/// What became of a plan.
+#[derive(Debug)]
+pub enum Executed {
+    /// It was run, to its end.
+    Ended(Box<Outcome>),
+    /// Nothing: another run with its key lives, which it is to be beside (`--on-conflict attach`).
+    Held,
+}
+
 /// Runs the plan to its end. `phases` has been started by the caller, when the command was.
 ///
 /// An error means that nothing was begun; a run that failed half-way is an outcome.
-pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
+pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Executed> {
     job.check_streams()?;
     let mut signals = Signals::listen()?;
     let begun = begin(job, &mut signals).await?;
     phases.lap("record");
     let (record, client, dir, heir_of, ran) = match begun {
+        Begun::Nothing => return Ok(Executed::Held),
         Begun::PickedUp(orphan) => {
             (job.on_start)();
             let heir_of = Some(orphan.heir_of);
@@ -185,7 +197,7 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Outcome> {
             .leftovers
             .extend(dir.rewrite(&over).err().map(|why| why.to_string()));
     }
-    Ok(Outcome { verdict, failure })
+    Ok(Executed::Ended(Box::new(Outcome { verdict, failure })))
 }
 
 /// What a run begins with.
@@ -194,14 +206,18 @@ enum Begun {
     Made(Box<Record>, RunDir),
     /// A run with the same key that has lost its owner.
     PickedUp(Box<Orphan>),
+    /// Another one with the same key lives, and may go on.
+    Nothing,
 }
 
 async fn begin(job: Job<'_>, signals: &mut Signals) -> Result<Begun> {
     loop {
-        if let Some(key) = &job.plan.key
-            && let Some(orphan) = job.earlier(key, signals).await?
-        {
-            return Ok(Begun::PickedUp(Box::new(orphan)));
+        if let Some(key) = &job.plan.key {
+            match job.earlier(key, signals).await? {
+                Earlier::Nothing => {}
+                Earlier::Orphaned(orphan) => return Ok(Begun::PickedUp(orphan)),
+                Earlier::Living => return Ok(Begun::Nothing),
+            }
         }
         let record = job.record()?;
         names::cgroup_must_be_free(&record)?;
@@ -309,8 +325,7 @@ async fn live(
     let first = FirstProcess::hold(pid, group);
     let output;
     let mut terminal = None;
-    // Open as long as the payload runs.
-    let mut _stdin = None;
+    let mut others_stdin = None;
     let leash = if let Some(listener) = listener {
         let starting = start_init(launch, listener, &mut task);
         let leash = match early.unless_asked(starting).await? {
@@ -324,7 +339,7 @@ async fn live(
         if is_kept {
             Note::Asked.write(dir.path())?;
         }
-        (output, _stdin) = hand_over(job, &leash)?;
+        (output, others_stdin) = hand_over(job, &leash)?;
         Some(leash)
     } else {
         if process.terminal {
@@ -359,6 +374,8 @@ async fn live(
         leash,
         terminal,
         interactive: process.interactive && !job.is_detached(),
+        takes_keys: process.interactive,
+        stdin: others_stdin,
         output,
         payload: None,
         on_start: &|inside| on_start(Some(inside)),
@@ -466,7 +483,7 @@ impl Job<'_> {
     fn check_streams(&self) -> Result<()> {
         let process = &self.plan.process;
         if self.is_detached() {
-            return detached::check(process);
+            return detached::check(self.plan);
         }
         let wanted = process.terminal && process.interactive;
         if wanted && self.survey.descriptor(0) != Some(Descriptor::Terminal) {

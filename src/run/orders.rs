@@ -3,6 +3,7 @@
 //! In: orders, and where the run is. Out: an answer to each, at once; what is begun goes on in the
 //! supervisor. Nothing here waits for a client.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::libc;
@@ -13,8 +14,9 @@ use super::end::Asked;
 use super::progress::{AFTER_KILL, Progress, Rung, after};
 use super::signals::ENDS;
 use super::supervise::Supervisor;
+use super::terminal::Terminal;
 use crate::control::message::Request;
-use crate::control::{Order, Orders};
+use crate::control::{Connection, Order, Orders};
 use crate::plan::StopPlan;
 
 impl Supervisor<'_> {
@@ -38,6 +40,23 @@ impl Supervisor<'_> {
                 order.connection.done();
             }
             Request::Guard(process) => self.beside.guard(process, order.connection),
+            Request::Attach => self.attach(&order.connection, now),
+        }
+    }
+
+    /// Hands over what we have of the payload's stdin or terminal.
+    fn attach(&self, connection: &Connection, now: &Progress) {
+        let at_terminal = now.terminal.as_ref().and_then(Terminal::other_side);
+        match (at_terminal, &self.stdin) {
+            (Some(terminal), _) => match self.output.viewers.admit() {
+                Ok(screen) => {
+                    let both = [terminal, screen.as_fd()];
+                    connection.attached(true, self.takes_keys, &both);
+                }
+                Err(why) => connection.refuse(why.to_string()),
+            },
+            (None, Some(stdin)) => connection.attached(false, true, &[stdin.as_fd()]),
+            (None, None) => connection.attached(false, false, &[]),
         }
     }
 
@@ -82,7 +101,7 @@ pub async fn end_ordered(orders: &mut Orders) -> i32 {
                 order.connection.done();
                 return number;
             }
-            Request::Signal(_) | Request::Guard(_) => {
+            Request::Signal(_) | Request::Guard(_) | Request::Attach => {
                 let why = "its payload does not run yet";
                 order.connection.refuse_with(why, "try again in a moment");
             }

@@ -4,7 +4,8 @@
 //! but that papers are removed which nobody wanted kept and whose owner could not remove them.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use nix::errno::Errno;
@@ -18,6 +19,7 @@ use super::state::{LOCK, State};
 use crate::failure::{Failure, Kind, Result};
 use crate::host;
 use crate::id::ContainerId;
+use crate::log::follow::Following;
 
 /// Where a run is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,7 +73,8 @@ pub fn named(state: &State, word: &str) -> Result<Seen> {
     })
 }
 
-fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
+/// The run `id`, if there is one.
+pub fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
     let kept = state.kept(id);
     let owned = state.is_alive(id);
     let record = state.record(id).ok().flatten();
@@ -168,6 +171,13 @@ impl Seen {
     /// When it was begun.
     pub fn created_at(&self) -> Option<SystemTime> {
         humantime::parse_rfc3339(&self.about.as_ref()?.created_at).ok()
+    }
+
+    /// News of its log.
+    pub fn follow(&self, log: &Path) -> io::Result<Following> {
+        // One without an owner is written to its end all the same.
+        let mut watch = self.watch().ok();
+        Following::begin(log, move || watch.iter_mut().for_each(Watch::wait))
     }
 
     /// Removes what is kept of it, which must have ended.

@@ -21,6 +21,8 @@ use crate::leash::inherited;
 use crate::plan::Process;
 use crate::survey::{Descriptor, Survey};
 
+use super::viewers::Viewers;
+
 /// The ends for the payload, and the threads that copy.
 #[derive(Debug)]
 pub struct Stdio {
@@ -39,15 +41,32 @@ pub struct Output {
     pub reader_gone: Arc<Notify>,
     /// Where what a terminal of the payload's shows goes, where that is not our stdout.
     pub screen: Option<File>,
+    /// Who sees it beside that.
+    pub viewers: Viewers,
 }
 
 impl Output {
     /// Adds a copy from what gives its writers no EPIPE. When its reader is gone, that is told, and the
     /// rest goes nowhere: until the writers are ended, they shall not block.
-    pub fn relay(&mut self, mut from: File, to: File) -> io::Result<()> {
+    pub fn relay(&mut self, from: File, to: File) -> io::Result<()> {
+        self.relay_to(from, to, |_| {})
+    }
+
+    /// The same for what a terminal shows, which others may see.
+    pub fn relay_terminal(&mut self, from: File, to: File) -> io::Result<()> {
+        let viewers = self.viewers.clone();
+        self.relay_to(from, to, move |bytes| viewers.show(bytes))
+    }
+
+    fn relay_to(
+        &mut self,
+        mut from: File,
+        to: File,
+        also: impl FnMut(&[u8]) + Send + 'static,
+    ) -> io::Result<()> {
         let reader_gone = self.reader_gone.clone();
         let copy = Copy::spawn(move || {
-            if copy(&mut from, to) == Ended::Target {
+            if copy_and(&mut from, to, also) == Ended::Target {
                 reader_gone.notify_one();
                 // It ends with an error where a pseudo-terminal's last user is gone.
                 let _ = io::copy(&mut from, &mut io::sink());
@@ -201,7 +220,12 @@ fn copy_out(to: File) -> io::Result<(OwnedFd, Copy)> {
 }
 
 /// Copies until the end of `from` or until `to` takes no more.
-pub fn copy(from: &mut File, mut to: File) -> Ended {
+pub fn copy(from: &mut File, to: File) -> Ended {
+    copy_and(from, to, |_| {})
+}
+
+/// The same, and `also` is given all of it.
+fn copy_and(from: &mut File, mut to: File, mut also: impl FnMut(&[u8])) -> Ended {
     let mut buffer = [0; 64 << 10];
     loop {
         let read = match from.read(&mut buffer) {
@@ -212,9 +236,11 @@ pub fn copy(from: &mut File, mut to: File) -> Ended {
             Err(_) => return Ended::Source,
         };
         // Within bounds: read() returns at most the buffer's length.
-        if write_all(&mut to, &buffer[..read]).is_err() {
+        let bytes = &buffer[..read];
+        if write_all(&mut to, bytes).is_err() {
             return Ended::Target;
         }
+        also(bytes);
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::mem::replace;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::pin::{Pin, pin};
 
@@ -58,6 +59,10 @@ pub struct Supervisor<'a> {
     pub terminal: Option<Terminal>,
     /// Connects our terminal to one that the init makes.
     pub interactive: bool,
+    /// Whether what others type at its terminal reaches it.
+    pub takes_keys: bool,
+    /// Its stdin, open as long as it runs, where others may write to it.
+    pub stdin: Option<OwnedFd>,
     /// What is copied, to be waited for.
     pub output: Output,
     /// Without a leash, the payload's pid inside, where it is known.

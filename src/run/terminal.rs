@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use containerd_client::services::v1::ResizePtyRequest;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
@@ -54,7 +54,7 @@ impl Terminal {
         };
         let shown = master.try_clone().or_fail(Kind::Host, cannot)?;
         output
-            .relay(File::from(shown), screen)
+            .relay_terminal(File::from(shown), screen)
             .or_fail(Kind::Host, cannot)?;
         Ok(Self {
             master: Master::Ours(master),
@@ -75,15 +75,40 @@ impl Terminal {
         process: &str,
         interactive: bool,
     ) -> Result<Self> {
-        let raw = if interactive {
-            RawMode::enter().or_fail(Kind::Host, || "cannot use our terminal")?
-        } else {
-            None
-        };
         Ok(Self {
             master: Master::Shim(client.clone(), id.clone(), process.to_owned()),
-            _raw: raw,
+            _raw: raw_mode(interactive)?,
         })
+    }
+
+    /// That of a run whose owner gave us `master`; our own terminal, where we have one, hands every key
+    /// through while this lives.
+    pub fn attached(master: OwnedFd, interactive: bool) -> Result<Self> {
+        Ok(Self {
+            master: Master::Ours(master),
+            _raw: raw_mode(interactive)?,
+        })
+    }
+
+    /// Its other side, where we have it.
+    pub fn other_side(&self) -> Option<BorrowedFd<'_>> {
+        match &self.master {
+            Master::Ours(master) => Some(master.as_fd()),
+            Master::Shim(..) => None,
+        }
+    }
+
+    /// Has the program at it draw all of it again: its size changes twice, as docker does it.
+    pub fn redraw(&self) {
+        if let (Master::Ours(master), Some(size)) = (&self.master, size()) {
+            let taller = Winsize {
+                ws_row: size.ws_row.saturating_add(1),
+                ..size
+            };
+            // One that is gone shows nothing.
+            let _ = tcsetwinsize(master, taller);
+        }
+        self.resize();
     }
 
     /// Gives the payload's terminal the size of ours.
@@ -146,6 +171,13 @@ fn size() -> Option<Winsize> {
     tcgetwinsize(io::stdout())
         .or_else(|_| tcgetwinsize(io::stdin()))
         .ok()
+}
+
+fn raw_mode(wanted: bool) -> Result<Option<RawMode>> {
+    if !wanted {
+        return Ok(None);
+    }
+    RawMode::enter().or_fail(Kind::Host, || "cannot use our terminal")
 }
 
 /// Our terminal hands every key through while this lives.

@@ -183,6 +183,9 @@ pub struct Verdict {
     /// The process that had begun the run and died; this airtight picked it up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picked_up_from: Option<u32>,
+    /// The process whose run it was; this airtight was only beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attached_to: Option<u32>,
     /// What could not be undone; a later `airtight` command tries again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<String>,
@@ -231,6 +234,7 @@ impl Verdict {
             phases: phases.laps,
             usage: usage.into(),
             picked_up_from: None,
+            attached_to: None,
             leftovers,
         }
     }
@@ -240,6 +244,14 @@ impl Verdict {
         Self {
             picked_up_from: owner,
             ..self
+        }
+    }
+
+    /// The verdict on a run of process `owner`.
+    pub fn beside(owner: u32, facts: RunFacts, cause: Cause, phases: Phases) -> Self {
+        Self {
+            attached_to: Some(owner),
+            ..Self::new(facts, cause, phases, Usage::default(), Vec::new())
         }
     }
 
@@ -255,6 +267,7 @@ impl Verdict {
             phases: phases.laps,
             usage: Figures::default(),
             picked_up_from: None,
+            attached_to: None,
             leftovers: Vec::new(),
         }
     }
@@ -312,6 +325,9 @@ impl fmt::Display for Verdict {
         }
         if let Some(owner) = self.picked_up_from {
             write!(f, ", picked up where process {owner} had died")?;
+        }
+        if let Some(owner) = self.attached_to {
+            write!(f, ", attached to process {owner}")?;
         }
         for leftover in &self.leftovers {
             write!(f, ", left over: {leftover}")?;

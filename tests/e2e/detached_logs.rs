@@ -137,6 +137,19 @@ fn following_shows_all_of_a_run_and_ends_with_it() {
 }
 
 #[test]
+fn following_ends_when_the_owner_is_killed_and_undoes_what_it_left() {
+    let host = Host::new();
+    let script = "echo ready; exec sleep 1000";
+    host.run(&["-d", "--name", "n", "busybox:test", "sh", "-c", script])
+        .ok();
+    let following = Run::ready(&mut host.command(&["logs", "-f", "n"]));
+    processes::signal(host.owner("n"), Signal::SIGKILL);
+    assert_eq!(following.end().code, 0);
+    host.airtight(&["rm", "n"]).ok();
+    host.assert_clean();
+}
+
+#[test]
 fn output_is_kept_while_the_owner_stands_still() {
     let host = Host::new();
     let script = "while :; do echo tick; sleep 0.05; done";

@@ -5,6 +5,7 @@
 //! before.
 
 mod airflow_name;
+mod attach_verb;
 mod bad_values;
 mod bundle;
 mod capabilities;

@@ -69,6 +69,8 @@ pub enum OnConflict {
     Fail,
     /// It stops the other one first.
     Replace,
+    /// It stays beside the other one, and ends as that does.
+    Attach,
 }
 
 impl FromStr for OwnerDeath {
@@ -91,7 +93,8 @@ impl FromStr for OnConflict {
         match text {
             "fail" => Ok(Self::Fail),
             "replace" => Ok(Self::Replace),
-            _ => Err(Invalid::new("it must be fail or replace")),
+            "attach" => Ok(Self::Attach),
+            _ => Err(Invalid::new("it must be fail, replace or attach")),
         }
     }
 }
