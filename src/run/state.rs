@@ -311,8 +311,7 @@ pub fn named_among(mut ids: Vec<ContainerId>, word: &str) -> Result<ContainerId>
     if let Some(whole) = ids.iter().position(|id| id.as_str() == word) {
         return Ok(ids.swap_remove(whole));
     }
-    // As with docker, a name that somebody has given is said whole: another run's name may begin so.
-    ids.retain(|id| !word.is_empty() && id.is_generated() && id.as_str().starts_with(word));
+    ids.retain(|id| id.answers_to(word));
     match ids.as_slice() {
         [only] => Ok(only.clone()),
         [] => {
