@@ -137,6 +137,18 @@ fn following_shows_all_of_a_run_and_ends_with_it() {
 }
 
 #[test]
+fn a_prompt_is_seen_however_busy_the_other_stream_is() {
+    let host = Host::new();
+    let script = "printf 'name? '; while echo busy >&2; do sleep 0.01; done";
+    let args = ["-d", "--name", "n", "busybox:test", "sh", "-c", script];
+    host.run(&args).ok();
+    until("the prompt is logged", || {
+        host.airtight(&["logs", "n"]).stdout == "name? "
+    });
+    host.airtight(&["rm", "-f", "n"]).ok();
+}
+
+#[test]
 fn output_is_kept_while_the_owner_stands_still() {
     let host = Host::new();
     let script = "while :; do echo tick; sleep 0.05; done";
