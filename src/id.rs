@@ -40,6 +40,13 @@ impl ContainerId {
         digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
     }
 
+    /// Whether `word` may mean it: the whole of it, or the beginning of one that nobody has chosen. As with
+    /// docker, a name that somebody has given is said whole: another run's name may begin so.
+    pub fn answers_to(&self, word: &str) -> bool {
+        let begins = || !word.is_empty() && self.is_generated() && self.0.starts_with(word);
+        self.0 == word || begins()
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,5 +1,5 @@
 //! Completion at a shell: `airtight completion SHELL` prints what the shell is to source, and the hidden verb that
-//! this calls knows verbs, flags, their values, living runs and images.
+//! this calls knows verbs, flags, their values, runs and images.
 //!
 //! Nothing here changes anything, fails or speaks: who presses the tabulator wants candidates or nothing.
 
@@ -11,12 +11,12 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use self::candidates::{Candidates, Wanted};
+use self::candidates::{Candidates, Runs, Wanted};
 use super::{Globals, globals, out};
 use crate::failure::Result;
 use crate::image::Reference;
 use crate::image::list::list;
-use crate::living::stats::living;
+use crate::run::seen::{self, Condition};
 
 /// The hidden verb.
 pub const COMPLETE: &str = "__complete";
@@ -91,7 +91,7 @@ pub async fn complete(matches: &ArgMatches) -> Result<ExitCode> {
     match wanted {
         Wanted::Nothing => {}
         Wanted::Files => found.push((":files".to_owned(), String::new())),
-        Wanted::Runs => found.extend(runs(&globals)),
+        Wanted::Runs(which) => found.extend(runs(&globals, which)),
         Wanted::Images => found.extend(images(&globals).await),
     }
     let taken = found
@@ -112,11 +112,19 @@ fn globals_of(words: &[String]) -> Option<Globals> {
     Globals::of(&command.try_get_matches_from(words).ok()?).ok()
 }
 
-fn runs(words: &[String]) -> Vec<(String, String)> {
-    let found = globals_of(words).and_then(|globals| living(&globals.state).ok());
-    let runs = found.unwrap_or_default();
-    let run = |run: &crate::living::Living| (run.id.to_string(), "run".to_owned());
-    runs.iter().map(run).collect()
+fn runs(words: &[String], which: Runs) -> Vec<(String, String)> {
+    let Some(globals) = globals_of(words) else {
+        return Vec::new();
+    };
+    let meant = |condition| match condition {
+        Condition::Created | Condition::Running => true,
+        Condition::Orphaned => which != Runs::Owned,
+        Condition::Exited | Condition::Lost => which == Runs::All,
+    };
+    let all = seen::at_a_glance(&globals.state).into_iter();
+    let runs = all.filter(|run| meant(run.condition));
+    runs.map(|run| (run.id.to_string(), run.condition.word().to_owned()))
+        .collect()
 }
 
 async fn images(words: &[String]) -> Vec<(String, String)> {

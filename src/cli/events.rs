@@ -39,7 +39,7 @@ pub fn command() -> Command {
                 .short('f')
                 .value_name("FILTER")
                 .action(ArgAction::Append)
-                .help("Shows only these: run=NAME, type=EVENT"),
+                .help("Shows only these: run=RUN (a name or an id; of an id that nobody chose, its beginning too), type=EVENT"),
         )
         .arg(
             Arg::new("until")

@@ -200,7 +200,7 @@ impl Filter {
         match self {
             Self::Name(part) => is_named(run.id.as_str(), part),
             Self::Id(start) => run.id.as_str().starts_with(start.as_str()),
-            Self::Status(state) => condition(run.condition) == *state,
+            Self::Status(state) => run.condition.word() == *state,
             Self::Exited(code) => run
                 .end
                 .as_ref()
@@ -231,16 +231,6 @@ fn is_named(id: &str, part: &str) -> bool {
         (true, false) => id.starts_with(part),
         (false, true) => id.ends_with(part),
         (false, false) => id.contains(part),
-    }
-}
-
-fn condition(condition: Condition) -> &'static str {
-    match condition {
-        Condition::Created => "created",
-        Condition::Running => "running",
-        Condition::Orphaned => "orphaned",
-        Condition::Exited => "exited",
-        Condition::Lost => "lost",
     }
 }
 

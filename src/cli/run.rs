@@ -207,6 +207,9 @@ async fn begin(
     mut phases: Phases,
     told: Told<'_>,
 ) -> Result<Outcome, (Failure, Phases)> {
+    if let Some(Err(failure)) = told.caller.map(Caller::let_go_of_stdin) {
+        return Err((failure, phases));
+    }
     let planned = match read {
         Ok(read) => plan_of(read, globals).await,
         Err(failure) => Err(failure),

@@ -125,11 +125,9 @@ impl Filter {
         Ok(())
     }
 
-    /// Whether it is wanted. A run may be named by the beginning of its name: it need not exist yet.
+    /// Whether it is wanted. A run need not exist yet, so the beginning of an id may be that of several.
     pub fn takes(&self, event: &Event) -> bool {
-        let named =
-            |word: &String| !word.is_empty() && event.run.as_str().starts_with(word.as_str());
-        (self.runs.is_empty() || self.runs.iter().any(named))
+        (self.runs.is_empty() || self.runs.iter().any(|word| event.run.answers_to(word)))
             && (self.whats.is_empty() || self.whats.contains(&event.what))
     }
 }
@@ -273,14 +271,27 @@ mod tests {
         }
     }
 
-    fn exit(id: &str) -> Event {
+    fn exit_of(run: &str, id: &str) -> Event {
         let message = TaskExit {
-            container_id: "web".into(),
+            container_id: run.to_owned(),
             id: id.to_owned(),
             exit_status: 7,
             ..TaskExit::default()
         };
         event(envelope("containerd.events.TaskExit", &message)).unwrap()
+    }
+
+    fn exit(id: &str) -> Event {
+        exit_of("web", id)
+    }
+
+    #[test]
+    fn a_random_id_may_be_named_by_its_beginning() {
+        let mut filter = Filter::default();
+        filter.add("container=0123ab").unwrap();
+        let id = "0123abcd0123abcd";
+        assert!(filter.takes(&exit_of(id, id)));
+        assert!(!filter.takes(&exit_of("0123ab-x", "0123ab-x")));
     }
 
     #[test]
@@ -309,12 +320,14 @@ mod tests {
         for taken in [
             &[][..],
             &["type=container", "event=die"],
-            &["type=exit", "type=start", "run=we"],
+            &["type=exit", "type=start", "run=web"],
             &["container=web", "container=other"],
         ] {
             assert!(filter(taken).takes(&event), "{taken:?}");
         }
-        assert!(!filter(&["run=other"]).takes(&event));
+        for other in ["run=other", "run=we", "run=web2", "run="] {
+            assert!(!filter(&[other]).takes(&event), "{other}");
+        }
         assert!(!filter(&["run=web", "type=start"]).takes(&event));
         for bad in ["", "run", "type=x", "label=a"] {
             assert!(Filter::default().add(bad).is_err(), "{bad}");

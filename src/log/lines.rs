@@ -1,50 +1,64 @@
 //! From the bytes of one stream to texts of records: whole lines, and pieces of those that are long or
-//! not ended yet. Never holds more than [`MAX_TEXT`] bytes.
+//! not ended in time. Never holds more than [`MAX_TEXT`] bytes, and reads no clock.
+
+use std::time::{Duration, Instant};
 
 use super::record::{MAX_TEXT, Part};
 
+/// How long the rest of a line is waited for: a prompt shall be seen.
+const PATIENCE: Duration = Duration::from_millis(200);
+
 /// What is read of a line whose end is not seen yet.
 #[derive(Debug, Default)]
-pub struct Lines(Vec<u8>);
+pub struct Lines {
+    text: Vec<u8>,
+    /// When the first byte of it came.
+    since: Option<Instant>,
+}
 
 impl Lines {
-    /// Takes what has been read, and tells each text that is complete.
-    pub fn take(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Part, &[u8])) {
+    /// Takes what has been read `now`, and tells each text that is complete.
+    pub fn take(&mut self, mut bytes: &[u8], now: Instant, mut tell: impl FnMut(Part, &[u8])) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at(end);
-            self.text(line, &mut tell);
-            tell(Part::Full, &self.0);
-            self.0.clear();
+            self.add(line, now, &mut tell);
+            tell(Part::Full, &self.text);
+            self.clear();
             bytes = rest.get(1..).unwrap_or_default();
         }
-        self.text(bytes, &mut tell);
+        self.add(bytes, now, &mut tell);
     }
 
-    /// Tells what there is of a line that nothing more is known of.
+    /// Until when the rest of a line is waited for, if there is a part of one.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.since.map(|since| since + PATIENCE)
+    }
+
+    /// Tells what there is of a line that is waited for no longer.
     pub fn give_up_waiting(&mut self, mut tell: impl FnMut(Part, &[u8])) {
-        if !self.0.is_empty() {
-            tell(Part::Partial, &self.0);
-            self.0.clear();
+        if !self.text.is_empty() {
+            tell(Part::Partial, &self.text);
+            self.clear();
         }
-    }
-
-    /// Whether there is such a line.
-    pub fn is_waiting(&self) -> bool {
-        !self.0.is_empty()
     }
 
     /// Adds text without newlines; what is more than a record holds is told.
-    fn text(&mut self, mut text: &[u8], tell: &mut impl FnMut(Part, &[u8])) {
-        loop {
-            let (now, later) = text.split_at(text.len().min(MAX_TEXT - self.0.len()));
-            self.0.extend_from_slice(now);
-            if later.is_empty() {
-                return;
+    fn add(&mut self, mut text: &[u8], now: Instant, tell: &mut impl FnMut(Part, &[u8])) {
+        while !text.is_empty() {
+            if self.text.len() == MAX_TEXT {
+                tell(Part::Partial, &self.text);
+                self.clear();
             }
-            tell(Part::Partial, &self.0);
-            self.0.clear();
+            let (fits, later) = text.split_at(text.len().min(MAX_TEXT - self.text.len()));
+            self.text.extend_from_slice(fits);
+            self.since.get_or_insert(now);
             text = later;
         }
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.since = None;
     }
 }
 
@@ -58,7 +72,9 @@ mod tests {
         let mut lines = Lines::default();
         let mut told = Vec::new();
         for piece in pieces {
-            lines.take(piece, |part, text| told.push((part, text.to_vec())));
+            lines.take(piece, Instant::now(), |part, text| {
+                told.push((part, text.to_vec()))
+            });
         }
         lines.give_up_waiting(|part, text| told.push((part, text.to_vec())));
         told
@@ -82,6 +98,26 @@ mod tests {
             .map(|(part, text)| (*part, text.len()))
             .collect();
         assert_eq!(lengths, [(Part::Partial, MAX_TEXT), (Part::Full, MAX_TEXT)]);
+    }
+
+    #[test]
+    fn the_rest_of_a_line_is_waited_for_from_its_first_byte_that_is_not_told() {
+        let mut lines = Lines::default();
+        let begin = Instant::now();
+        let at = |milliseconds| begin + Duration::from_millis(milliseconds);
+        let mut told = 0;
+        let mut take = |bytes: &[u8], now| {
+            lines.take(bytes, at(now), |_, _| told += 1);
+            lines.deadline()
+        };
+        assert_eq!(take(b"", 0), None);
+        assert_eq!(take(b"a\n", 1), None);
+        assert_eq!(take(b"b\nc", 2), Some(at(202)));
+        assert_eq!(take(b"d", 150), Some(at(202)));
+        assert_eq!(take(b"\ne", 160), Some(at(360)));
+        assert_eq!(take(&[b'x'; MAX_TEXT], 170), Some(at(370)));
+        lines.give_up_waiting(|_, _| told += 1);
+        assert_eq!((lines.deadline(), told), (None, 5));
     }
 
     proptest! {

@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -34,9 +34,6 @@ const READY: i32 = 5;
 
 const LIMITS: &str = "limits.json";
 const LOCK: &str = "lock";
-
-/// How long the rest of a line is waited for, in milliseconds: a prompt shall be seen.
-const PATIENCE: u16 = 200;
 
 /// Signals that end others: the shim sends the first when the task is deleted, with what is to be written
 /// still in the pipes.
@@ -158,30 +155,36 @@ impl Source {
     }
 }
 
-/// Copies until every source has ended.
+/// How long poll(2) may wait: until the first of `deadlines`.
+fn limit(deadlines: impl Iterator<Item = Instant>, now: Instant) -> PollTimeout {
+    deadlines.min().map_or(PollTimeout::NONE, |first| {
+        // What is shorter than a millisecond is waited for too, and not asked for again and again.
+        let left = first.saturating_duration_since(now).as_micros();
+        u16::try_from(left.div_ceil(1000)).map_or(PollTimeout::MAX, PollTimeout::from)
+    })
+}
+
+/// Copies until every source has ended. Each waits for the rest of a line by itself, however busy the other is.
 fn copy(mut files: Files, mut sources: Vec<Source>) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     while !sources.is_empty() {
-        let waiting = sources.iter().any(|source| source.lines.is_waiting());
-        let limit = if waiting {
-            PollTimeout::from(PATIENCE)
-        } else {
-            PollTimeout::NONE
-        };
+        let deadlines = sources.iter().filter_map(|source| source.lines.deadline());
+        let limit = limit(deadlines, Instant::now());
         let mut watched: Vec<_> = sources
             .iter()
             .map(|source| PollFd::new(source.pipe.as_fd(), PollFlags::POLLIN))
             .collect();
-        let quiet = match poll(&mut watched, limit) {
-            Ok(ready) => ready == 0,
+        match poll(&mut watched, limit) {
+            Ok(_) => {}
             Err(Errno::EINTR) => continue,
             Err(why) => return Err(why.into()),
-        };
+        }
         let ready: Vec<bool> = watched
             .iter()
             .map(|one| one.any().unwrap_or(true))
             .collect();
         let time = record::time(SystemTime::now());
+        let now = Instant::now();
         let mut ready = ready.into_iter();
         sources.retain_mut(|source| {
             let Source {
@@ -190,24 +193,21 @@ fn copy(mut files: Files, mut sources: Vec<Source>) -> io::Result<()> {
                 lines,
             } = source;
             let mut tell = |part, text: &[u8]| files.add(&time, *stream, part, text);
-            if quiet {
+            let mut goes_on = true;
+            if ready.next().unwrap_or(true) {
+                match pipe.read(&mut buffer) {
+                    Ok(read @ 1..) => {
+                        lines.take(buffer.get(..read).unwrap_or_default(), now, &mut tell);
+                    }
+                    Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                    Ok(0) | Err(_) => goes_on = false,
+                }
+            }
+            let in_time = lines.deadline().is_none_or(|deadline| now < deadline);
+            if !(goes_on && in_time) {
                 lines.give_up_waiting(tell);
-                return true;
             }
-            if !ready.next().unwrap_or(true) {
-                return true;
-            }
-            match pipe.read(&mut buffer) {
-                Ok(read @ 1..) => {
-                    lines.take(buffer.get(..read).unwrap_or_default(), tell);
-                    true
-                }
-                Err(why) if why.kind() == ErrorKind::Interrupted => true,
-                Ok(0) | Err(_) => {
-                    lines.give_up_waiting(&mut tell);
-                    false
-                }
-            }
+            goes_on
         });
         files.flush();
     }
@@ -218,8 +218,24 @@ fn copy(mut files: Files, mut sources: Vec<Source>) -> io::Result<()> {
 mod tests {
     use std::num::NonZeroU32;
     use std::os::fd::OwnedFd;
+    use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn nobody_is_waited_for_longer_than_until_the_first_deadline() {
+        let now = Instant::now();
+        let after = |microseconds| now + Duration::from_micros(microseconds);
+        for (deadlines, expected) in [
+            (&[][..], PollTimeout::NONE),
+            (&[after(5000), after(2001)], PollTimeout::from(3u8)),
+            (&[after(1)], PollTimeout::from(1u8)),
+            (&[now], PollTimeout::ZERO),
+        ] {
+            assert_eq!(limit(deadlines.iter().copied(), now), expected);
+        }
+        assert_eq!(limit([now].into_iter(), after(9)), PollTimeout::ZERO);
+    }
 
     fn log_of(out: &[u8], err: &[u8]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,8 @@
 //! Runs as others see them: those that live, whoever holds them, and those of which something is kept.
 //!
 //! In: the state directory and the data directory. Nothing is asked of containerd, and nothing is changed,
-//! but that papers are removed which nobody wanted kept and whose owner could not remove them.
+//! but that papers are removed which nobody wanted kept and whose owner could not remove them; [`at_a_glance`]
+//! does not even that.
 
 use std::fs::File;
 use std::io;
@@ -37,6 +38,19 @@ pub enum Condition {
     Lost,
 }
 
+impl Condition {
+    /// What it is called.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Orphaned => "orphaned",
+            Self::Exited => "exited",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// One run.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "each type says what it is")]
@@ -50,19 +64,35 @@ pub struct Seen {
     dir: PathBuf,
 }
 
+/// What a first look at an id finds.
+enum Glance {
+    Run(Box<Seen>),
+    /// Papers that nobody wanted kept.
+    Litter,
+    Nothing,
+}
+
 /// All of them, the newest first.
 pub fn all(state: &State) -> Result<Vec<Seen>> {
-    let mut ids = [state.ids()?, state.kept_ids()?].concat();
-    ids.sort_unstable();
-    ids.dedup();
     let mut seen = Vec::new();
-    for id in ids {
+    for id in state.all_ids()? {
         seen.extend(look(state, &id)?);
     }
     let created = |one: &Seen| one.about.as_ref().map(|about| about.created_at.clone());
     // What has no papers yet is the newest.
     seen.sort_by_key(|one| std::cmp::Reverse((created(one).is_none(), created(one))));
     Ok(seen)
+}
+
+/// All of them, sorted by name, as far as can be seen without changing, or waiting for, anything.
+pub fn at_a_glance(state: &State) -> Vec<Seen> {
+    let ids = state.all_ids().unwrap_or_default();
+    let glances = ids.iter().filter_map(|id| glance(state, id).ok());
+    let runs = glances.filter_map(|glance| match glance {
+        Glance::Run(run) => Some(*run),
+        Glance::Litter | Glance::Nothing => None,
+    });
+    runs.collect()
 }
 
 /// The run that `word` names.
@@ -75,6 +105,18 @@ pub fn named(state: &State, word: &str) -> Result<Seen> {
 
 /// The run `id`, if there is one.
 pub fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
+    match glance(state, id)? {
+        Glance::Run(run) => Ok(Some(*run)),
+        Glance::Nothing => Ok(None),
+        // Where somebody is at it, he removes it.
+        Glance::Litter => match sweep(state, id) {
+            Err(failure) if failure.kind() != Kind::Usage => Err(failure),
+            _ => Ok(None),
+        },
+    }
+}
+
+fn glance(state: &State, id: &ContainerId) -> Result<Glance> {
     let kept = state.kept(id);
     let owned = state.is_alive(id);
     let record = state.record(id).ok().flatten();
@@ -86,16 +128,12 @@ pub fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
         None => kept.is_dir(),
     };
     if !alive && !is_kept {
-        return Ok(None);
+        return Ok(Glance::Nothing);
     }
     let dir = if is_kept { kept } else { state.directory(id) };
     let about: Option<About> = papers::read(&dir, &Paper::About);
     if !alive && about.as_ref().is_none_or(|about| about.remove) {
-        // Where somebody is at it, he removes it.
-        return match sweep(state, id) {
-            Err(failure) if failure.kind() != Kind::Usage => Err(failure),
-            _ => Ok(None),
-        };
+        return Ok(Glance::Litter);
     }
     let started: Option<Started> = papers::read(&dir, &Paper::Started);
     let end = match (&about, alive) {
@@ -115,14 +153,14 @@ pub fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
         (None, Some(_)) => Condition::Running,
         (None, None) => Condition::Created,
     };
-    Ok(Some(Seen {
+    Ok(Glance::Run(Box::new(Seen {
         id: id.clone(),
         condition,
         about,
         started,
         end,
         dir,
-    }))
+    })))
 }
 
 /// Removes papers of an owner who died and left nobody to do it: a reboot took the record away.

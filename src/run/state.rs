@@ -122,6 +122,14 @@ impl State {
         ids_in(&self.data.join(KEPT))
     }
 
+    /// The ids of both, sorted.
+    pub fn all_ids(&self) -> Result<Vec<ContainerId>> {
+        let mut ids = [self.ids()?, self.kept_ids()?].concat();
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
     /// Where the run directory of `id` is.
     pub fn directory(&self, id: &ContainerId) -> PathBuf {
         self.root.join(id.as_str())
@@ -140,10 +148,7 @@ impl State {
 
     /// The run that `word` names, alive or ended: its whole id or name, or the beginning of no other's.
     pub fn named(&self, word: &str) -> Result<ContainerId> {
-        let mut ids = [self.ids()?, self.kept_ids()?].concat();
-        ids.sort_unstable();
-        ids.dedup();
-        named_among(ids, word)
+        named_among(self.all_ids()?, word)
     }
 
     /// Looks whether the owner of `id` lives.
@@ -306,8 +311,7 @@ pub fn named_among(mut ids: Vec<ContainerId>, word: &str) -> Result<ContainerId>
     if let Some(whole) = ids.iter().position(|id| id.as_str() == word) {
         return Ok(ids.swap_remove(whole));
     }
-    // As with docker, a name that somebody has given is said whole: another run's name may begin so.
-    ids.retain(|id| !word.is_empty() && id.is_generated() && id.as_str().starts_with(word));
+    ids.retain(|id| id.answers_to(word));
     match ids.as_slice() {
         [only] => Ok(only.clone()),
         [] => {

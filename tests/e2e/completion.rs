@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use super::support::{Host, Output, Run};
+use nix::sys::signal::Signal;
+
+use super::support::{Host, Output, Run, processes};
 
 /// The candidates for `words`, as a shell asks for them.
 fn complete(host: &Host, words: &[&str]) -> Vec<String> {
@@ -29,6 +31,47 @@ fn runs_and_images_are_completed_where_they_are_meant() {
     assert!(complete(&host, &elsewhere).is_empty());
     host.airtight(&["stop", "-t", "0", "web"]).ok();
     drop(run);
+}
+
+#[test]
+fn ended_runs_are_completed_where_they_are_kept_and_orphaned_ones_where_they_can_be_stopped() {
+    let host = Host::new();
+    let ended = ["-d", "--name", "ended", "busybox:test", "true"];
+    host.run(&ended).ok();
+    host.airtight(&["wait", "ended"]).ok();
+    let keep = ["run", "--key", "k", "--on-owner-death", "keep"];
+    let wait = "echo ready; exec sleep 1000";
+    let command = ["busybox:test", "sh", "-c", wait];
+    let owner = Run::ready(&mut host.command(&[&keep[..], &command].concat()));
+    let orphan = host.airtight(&["ps", "-q"]).ok().trim_end().to_owned();
+    owner.destroy();
+    for verb in ["logs", "inspect", "rm", "wait"] {
+        assert_eq!(complete(&host, &[verb, "en"]), ["ended"], "{verb}");
+        assert_eq!(complete(&host, &[verb, &orphan[..6]]), [&*orphan], "{verb}");
+    }
+    assert_eq!(complete(&host, &["stop", ""]), [&*orphan]);
+    for verb in ["exec", "kill", "stats"] {
+        assert!(complete(&host, &[verb, ""]).is_empty(), "{verb}");
+    }
+    assert_eq!(host.airtight(&["stop", "-t", "0", &orphan]).code, 0);
+    host.airtight(&["rm", "ended"]).ok();
+    host.assert_clean();
+}
+
+#[test]
+fn nothing_that_dead_owners_left_is_touched() {
+    let host = Host::new();
+    let args = ["-d", "--rm", "--name", "dead", "-i", "busybox:test", "cat"];
+    host.run(&args).ok();
+    processes::signal(host.owner("dead"), Signal::SIGKILL);
+    host.until_nobody_is_inside();
+    let output = host.airtight(&["__complete", "--", "rm", ""]);
+    assert_eq!(
+        (output.code, output.stdout, output.stderr),
+        Default::default()
+    );
+    assert!(host.state().join("dead").exists() && host.data().join("runs/dead").exists());
+    assert_eq!(host.airtight(&["ps", "-aq"]).ok(), "");
 }
 
 #[test]

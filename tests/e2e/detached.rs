@@ -1,6 +1,7 @@
 //! `run -d`: the owner goes on in the background, and what is kept of a run until it is removed.
 
 use std::fs;
+use std::io::{ErrorKind, Write, pipe};
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -296,6 +297,43 @@ fn the_owner_holds_nothing_of_its_caller_s() {
         .status();
     assert!(free.unwrap().success());
     rm(&host, &["-f", "n"]);
+}
+
+#[test]
+fn settings_are_read_from_the_caller_s_stdin() {
+    let host = Host::new();
+    let (reader, mut writer) = pipe().unwrap();
+    writer.write_all(b"WORD=from stdin\n").unwrap();
+    drop(writer);
+    let begin = ["run", "-d", "--name", "n", "--env-file", "/dev/stdin"];
+    let payload = ["busybox:test", "sh", "-c", "echo $WORD; cat"];
+    let mut command = host.command(&[&begin[..], &payload].concat());
+    Output::of(command.stdin(reader)).ok();
+    assert_eq!(host.airtight(&["wait", "n"]).ok(), "0\n");
+    assert_eq!(host.airtight(&["logs", "n"]).ok(), "from stdin\n");
+    rm(&host, &["n"]);
+}
+
+#[test]
+fn neither_owner_nor_payload_has_the_caller_s_stdin() {
+    let host = Host::new();
+    for args in [&["-d"][..], &["-d", "-i"], &["-d", "--no-init"]] {
+        let (reader, mut writer) = pipe().unwrap();
+        writer.write_all(b"not for the payload").unwrap();
+        let script = "echo ready >&2; cat; exec sleep 1000";
+        let payload = ["--name", "n", "busybox:test", "sh", "-c", script];
+        let mut command = host.command(&[&["run"], args, &payload].concat());
+        Output::of(command.stdin(reader)).ok();
+        drop(command);
+        let written = writer.write(b"x").map_err(|why| why.kind());
+        assert_eq!(written, Err(ErrorKind::BrokenPipe), "{args:?}");
+        until("it is ready", || {
+            host.airtight(&["logs", "n"]).stderr == "ready\n"
+        });
+        assert_eq!(host.airtight(&["logs", "n"]).stdout, "", "{args:?}");
+        host.airtight(&["stop", "-t", "0", "n"]).ok();
+        rm(&host, &["n"]);
+    }
 }
 
 #[test]

@@ -150,6 +150,18 @@ fn following_ends_when_the_owner_is_killed_and_undoes_what_it_left() {
 }
 
 #[test]
+fn a_prompt_is_seen_however_busy_the_other_stream_is() {
+    let host = Host::new();
+    let script = "printf 'name? '; while echo busy >&2; do sleep 0.01; done";
+    let args = ["-d", "--name", "n", "busybox:test", "sh", "-c", script];
+    host.run(&args).ok();
+    until("the prompt is logged", || {
+        host.airtight(&["logs", "n"]).stdout == "name? "
+    });
+    host.airtight(&["rm", "-f", "n"]).ok();
+}
+
+#[test]
 fn output_is_kept_while_the_owner_stands_still() {
     let host = Host::new();
     let script = "while :; do echo tick; sleep 0.05; done";

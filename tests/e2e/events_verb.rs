@@ -88,6 +88,18 @@ fn only_what_the_filters_name_is_shown_and_only_our_own_containers() {
 }
 
 #[test]
+fn a_run_is_named_whole_in_a_filter() {
+    let host = Host::new();
+    let filters = ["probe", "last", "web"].map(|name| format!("--filter=container={name}"));
+    let mut events = listen(&host, &filters.each_ref().map(String::as_str));
+    for name in ["web2", "web"] {
+        host.run(&["--name", name, "busybox:test", "true"]).ok();
+    }
+    assert_eq!(next(&mut events), "create web");
+    events.destroy();
+}
+
+#[test]
 fn they_end_at_the_time_that_is_said_and_those_of_the_past_are_refused() {
     let host = Host::with(&[]);
     assert_eq!(host.airtight(&["events", "--until", "200ms"]).ok(), "");

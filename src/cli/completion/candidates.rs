@@ -12,10 +12,32 @@ pub enum Wanted {
     Nothing,
     /// Names of files, or what nobody knows.
     Files,
-    /// Living runs.
-    Runs,
+    /// Runs.
+    Runs(Runs),
     /// Images.
     Images,
+}
+
+/// Which runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// Those that live and have an owner, who can be asked.
+    Owned,
+    /// Those that live.
+    Living,
+    /// Those that have ended too, where something of them is kept.
+    All,
+}
+
+impl Runs {
+    /// Those that `verb` can do something with.
+    fn of(verb: &Command) -> Self {
+        match verb.get_name() {
+            "logs" | "inspect" | "rm" | "wait" => Self::All,
+            "stop" => Self::Living,
+            _ => Self::Owned,
+        }
+    }
 }
 
 /// What may stand there.
@@ -123,14 +145,14 @@ impl<'a> Place<'a> {
             globals: self.globals.clone(),
         };
         if let Some(flag) = self.flag {
-            (candidates.found, candidates.wanted) = values(flag);
+            (candidates.found, candidates.wanted) = self.values(flag);
         } else if self.is_behind_all_flags() {
             candidates.wanted = Wanted::Files;
         } else if let Some((name, value)) =
             typed.split_once('=').filter(|_| typed.starts_with("--"))
         {
             if let Some(flag) = self.long(name.trim_start_matches('-')) {
-                (candidates.found, candidates.wanted) = values(flag);
+                (candidates.found, candidates.wanted) = self.values(flag);
             }
             candidates.prefix = format!("{name}=");
             candidates.typed = value.to_owned();
@@ -139,7 +161,7 @@ impl<'a> Place<'a> {
         } else if self.command.has_subcommands() {
             candidates.found = self.verbs();
         } else if let Some(argument) = self.argument() {
-            (candidates.found, candidates.wanted) = values(argument);
+            (candidates.found, candidates.wanted) = self.values(argument);
         }
         candidates
     }
@@ -170,6 +192,26 @@ impl<'a> Place<'a> {
         let last = all.last().filter(many);
         all.get(self.given).or(last).copied()
     }
+
+    /// Values that are known; others by what the help calls them.
+    fn values(&self, arg: &Arg) -> (Vec<(String, String)>, Wanted) {
+        let known = arg.get_possible_values();
+        if !known.is_empty() {
+            let words = known.iter().map(|value| value.get_name().to_owned());
+            return (
+                words.map(|word| (word, String::new())).collect(),
+                Wanted::Nothing,
+            );
+        }
+        let names = arg.get_value_names().unwrap_or_default();
+        let wanted = match names.first().map(|name| name.as_str()) {
+            Some("RUN") => Wanted::Runs(Runs::of(self.command)),
+            Some("IMAGE") => Wanted::Images,
+            Some("NAME") if arg.get_id() == "image" => Wanted::Images,
+            _ => Wanted::Files,
+        };
+        (Vec::new(), wanted)
+    }
 }
 
 fn needs_value(flag: &Arg) -> bool {
@@ -185,26 +227,6 @@ fn about(arg: &Arg) -> String {
         .next()
         .unwrap_or_default()
         .to_owned()
-}
-
-/// Values that are known; others by what the help calls them.
-fn values(arg: &Arg) -> (Vec<(String, String)>, Wanted) {
-    let known = arg.get_possible_values();
-    if !known.is_empty() {
-        let words = known.iter().map(|value| value.get_name().to_owned());
-        return (
-            words.map(|word| (word, String::new())).collect(),
-            Wanted::Nothing,
-        );
-    }
-    let names = arg.get_value_names().unwrap_or_default();
-    let wanted = match names.first().map(|name| name.as_str()) {
-        Some("RUN") => Wanted::Runs,
-        Some("IMAGE") => Wanted::Images,
-        Some("NAME") if arg.get_id() == "image" => Wanted::Images,
-        _ => Wanted::Files,
-    };
-    (Vec::new(), wanted)
 }
 
 #[cfg(test)]
@@ -242,11 +264,13 @@ mod tests {
     #[test]
     fn arguments_are_runs_images_or_files() {
         for (line, wanted) in [
-            ("stop ", Wanted::Runs),
-            ("stop -t 5 a ", Wanted::Runs),
+            ("stop ", Wanted::Runs(Runs::Living)),
+            ("stop -t 5 a ", Wanted::Runs(Runs::Living)),
             ("stop -t ", Wanted::Files),
-            ("exec -it ", Wanted::Runs),
-            ("exec -itu root ", Wanted::Runs),
+            ("exec -it ", Wanted::Runs(Runs::Owned)),
+            ("exec -itu root ", Wanted::Runs(Runs::Owned)),
+            ("logs -f ", Wanted::Runs(Runs::All)),
+            ("rm a ", Wanted::Runs(Runs::All)),
             ("exec web ", Wanted::Files),
             ("exec web ls -", Wanted::Files),
             ("run --rm -e A=b ", Wanted::Images),

@@ -2,7 +2,8 @@
 //!
 //! The airtight that was called starts itself again, with the same arguments and the end of a pipe. That
 //! one is the owner, an ordinary run in a session of its own; until the payload has been started it speaks
-//! on the caller's stderr and dies with the caller. Then it writes the id to the pipe, which the caller
+//! on the caller's stderr and dies with the caller. It has the caller's stdin only while it reads settings
+//! (`--env-file /dev/stdin`): the payload must never get it. Then it writes the id to the pipe, which the caller
 //! prints; an owner that ends without it has said why, and its exit code is the caller's.
 
 use std::cell::RefCell;
@@ -17,7 +18,7 @@ use clap::{Arg, ArgMatches};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::unistd::{dup2_stderr, setsid};
+use nix::unistd::{dup2_stderr, dup2_stdin, setsid};
 
 use crate::cli::{out, settings};
 use crate::failure::{Context, Failure, Kind, Result};
@@ -80,7 +81,6 @@ fn spawn(tell: PipeWriter) -> std::io::Result<Child> {
     command
         .arg(format!("--{OWNER}={number}"))
         .args(words)
-        .stdin(Stdio::null())
         .stdout(Stdio::null());
     inherited::hand_over(&mut command, vec![(OwnedFd::from(tell), number)])?;
     // With the command, our end goes.
@@ -114,6 +114,13 @@ impl Caller {
             return Err(failure.because("the caller is gone"));
         }
         Ok(Some(Self(RefCell::new(Some(PipeWriter::from(tell))))))
+    }
+
+    /// The settings are read: from now on our stdin is `/dev/null`, and the caller's is the caller's alone.
+    pub fn let_go_of_stdin(&self) -> Result<()> {
+        File::open("/dev/null")
+            .and_then(|nothing| Ok(dup2_stdin(nothing)?))
+            .or_fail(Kind::Host, || "cannot let go of the caller's stdin")
     }
 
     /// The payload of `id` runs: its caller may go, and what we have to say goes nowhere.
