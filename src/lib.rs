@@ -24,6 +24,7 @@ pub mod kernel;
 pub mod leash;
 pub mod living;
 pub mod log;
+pub mod moment;
 pub mod owner;
 pub mod packet;
 pub mod parse;

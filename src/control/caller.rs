@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::message::{self, Malformed, Reply, Request};
+use super::message::{self, Guarded, Malformed, Reply, Request};
 use super::socket;
 use crate::leash::watch::watch_both;
 use crate::packet;
@@ -84,6 +84,12 @@ impl Caller {
     /// Asks and waits for the answer.
     pub async fn ask(&self, request: &Request) -> io::Result<Answer> {
         self.exchange(&message::write(request)).await
+    }
+
+    /// Whether what a guarded process is to do with this connection is taken note of.
+    pub async fn agrees(&self, says: &Guarded) -> io::Result<bool> {
+        let answer = self.exchange(&message::write(says)).await?;
+        Ok(matches!(answer, Answer::Reply(Reply::Done, ..)))
     }
 
     #[cfg(test)]

@@ -40,6 +40,9 @@ pub enum Guarded {
     Runs(i32),
     /// It has ended, and everything of it is undone.
     Over,
+    /// It runs, and goes on when the connection ends; whoever guards it forgets it when it has ended, and says
+    /// so at once.
+    Detached,
 }
 
 /// What the owner answers.

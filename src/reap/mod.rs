@@ -6,11 +6,13 @@
 //! that each thing bears (`sweep.rs`). Never touched: what a living owner holds, what another state
 //! directory's run has made, and what bears no record of ours.
 
+mod answers;
 mod reaper;
 mod sweep;
 
 use std::collections::BTreeSet;
 
+use self::answers::Answers;
 use self::reaper::{Kept, Mode, Reaper, Turn};
 use crate::containerd::Client;
 use crate::failure::{Failure, Result};
@@ -25,7 +27,7 @@ use crate::run::state::{Found, State, named_among};
 /// Undoes the runs whose owners are dead. What cannot be undone now stays recorded, and is returned in
 /// words: one run that cannot be undone keeps nobody from the others, nor from a new run.
 pub async fn dead_owners(state: &State) -> Result<Vec<String>> {
-    let mut reaper = Reaper::new(state, Mode::Undo, Kept::Leave);
+    let mut reaper = Reaper::new(state, Mode::Undo, Kept::Leave, Answers::default());
     for id in state.ids()? {
         if let Turn::Broken(_, why) = reaper.recorded(&id).await {
             reaper.give_up(&id, why.to_string());
@@ -37,7 +39,7 @@ pub async fn dead_owners(state: &State) -> Result<Vec<String>> {
 
 /// The same for one run, whose time is over even if it was to be kept.
 pub async fn dead_owner(state: &State, id: &ContainerId) -> Result<Vec<String>> {
-    let mut reaper = Reaper::new(state, Mode::Undo, Kept::Undo);
+    let mut reaper = Reaper::new(state, Mode::Undo, Kept::Undo, Answers::default());
     if let Turn::Broken(_, why) = reaper.recorded(id).await {
         reaper.give_up(id, why.to_string());
     }
@@ -124,7 +126,8 @@ impl Scope<'_> {
     }
 
     async fn everything(&self, mode: Mode) -> Result<Report> {
-        let (found, trouble) = match sweep::records(self).await {
+        let mut answers = Answers::default();
+        let (found, trouble) = match sweep::records(self, &mut answers).await {
             Ok(found) => (found, None),
             Err(why) => (Vec::new(), Some(why)),
         };
@@ -139,7 +142,7 @@ impl Scope<'_> {
         // Their labels name the first owner for ever, though another has picked the run up.
         let is_ours = |record: &Record| kept == Kept::Undo || !record.is_kept();
         let found: Vec<_> = found.into_iter().filter(is_ours).collect();
-        let mut reaper = Reaper::new(self.state, mode, kept);
+        let mut reaper = Reaper::new(self.state, mode, kept, answers);
         for id in ids.iter().filter(|id| is_chosen(id)) {
             let Turn::Broken(dir, why) = reaper.recorded(id).await else {
                 continue;

@@ -3,13 +3,13 @@
 //! Beside a containerd that does not answer only processes are ended, and the rest waits for a later
 //! command: nobody is to wait for each dead run in turn.
 
-use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::collections::HashSet;
 
 use tokio::task::JoinSet;
 
+use super::answers::Answers;
 use super::{Reaped, Sort};
-use crate::containerd::{Client, Error, Result as Answer};
+use crate::containerd::{Client, Error};
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
 use crate::run::adopt;
@@ -20,8 +20,6 @@ use crate::run::state::{Found, RunDir, State};
 
 /// How many are undone at once: each has the runtime started, on processors that others need too.
 const AT_ONCE: usize = 8;
-/// A containerd that is well answers within milliseconds, on a busy disk within a second or two.
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether anything is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +52,7 @@ pub struct Reaper<'a> {
     state: &'a State,
     mode: Mode,
     kept: Kept,
-    /// Whether the containerd at an address answers.
-    answers: HashMap<String, Answer<()>>,
+    answers: Answers,
     /// The tokens of the runs that had their turn.
     seen: HashSet<String>,
     under_way: JoinSet<Reaped>,
@@ -64,12 +61,12 @@ pub struct Reaper<'a> {
 
 impl<'a> Reaper<'a> {
     /// Nothing is begun.
-    pub fn new(state: &'a State, mode: Mode, kept: Kept) -> Self {
+    pub fn new(state: &'a State, mode: Mode, kept: Kept, answers: Answers) -> Self {
         Self {
             state,
             mode,
             kept,
-            answers: HashMap::new(),
+            answers,
             seen: HashSet::new(),
             under_way: JoinSet::new(),
             done: Vec::new(),
@@ -134,7 +131,7 @@ impl<'a> Reaper<'a> {
             Ok(client) => client,
             Err(why) => return self.give_up(&record.id, why.to_string()),
         };
-        let answer = self.answer(&record.address, &client).await;
+        let answer = self.answers.of(&record.address, &client).await;
         let (state, mode) = (self.state.clone(), self.mode);
         self.under_way.spawn(async move {
             let undone = match (answer, mode, dir) {
@@ -201,16 +198,6 @@ impl<'a> Reaper<'a> {
             Some(Err(why)) => self.done.push(Reaped::failed("unknown", why.to_string())),
             None => {}
         }
-    }
-
-    /// Whether the containerd of `client`, at `address`, answers; asked once.
-    async fn answer(&mut self, address: &str, client: &Client) -> Answer<()> {
-        if let Some(known) = self.answers.get(address) {
-            return known.clone();
-        }
-        let answer = client.answers_within(ANSWER_LIMIT, address).await;
-        self.answers.insert(address.to_owned(), answer.clone());
-        answer
     }
 }
 

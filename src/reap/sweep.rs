@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use containerd_client::services::v1::ListContainersRequest;
 
 use super::Scope;
-use super::reaper::ANSWER_LIMIT;
+use super::answers::Answers;
 use crate::cgroup;
 use crate::containerd::{self, Result as Answer};
 use crate::failure::Result;
@@ -21,12 +21,12 @@ use crate::run::volumes;
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// The records of dead runs that have left something, each once.
-pub async fn records(scope: &Scope<'_>) -> Result<Vec<Record>> {
+pub async fn records(scope: &Scope<'_>, answers: &mut Answers) -> Result<Vec<Record>> {
     let [root, _] = scope.state.directories();
     let mut found = Found::default();
     let address = &scope.connection.address;
     containerd::reach(address).await?;
-    scope.client.answers_within(ANSWER_LIMIT, address).await?;
+    answers.of(address, scope.client).await?;
     found.add(in_containerd(scope).await?, root);
     found.add(volumes::records(&scope.state.all_volumes()), root);
     let mounts = found.records.values();

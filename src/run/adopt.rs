@@ -4,7 +4,7 @@
 //! shim and the cgroup say, even where it came while nobody looked. A run whose payload was never to begin
 //! is undone, and the new one begins as if there had been none.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use containerd_client::types::v1::{Process, Status};
 use tokio::time::Instant;
@@ -27,6 +27,7 @@ use crate::config::values::OwnerDeath;
 use crate::containerd::Client;
 use crate::control::{Door, Orders};
 use crate::failure::{Failure, Result};
+use crate::moment::Moment;
 use crate::owner::Owner;
 
 /// What an init ends with that has no payload: its own failure, or a command that cannot be executed or is
@@ -49,7 +50,7 @@ pub struct Orphan {
     pub heir_of: u32,
     /// How far the dead owner knew its payload to be, and since when.
     note: Note,
-    noted: SystemTime,
+    noted: Moment,
     task: Option<Process>,
     papers: Papers,
 }
@@ -214,9 +215,7 @@ impl Orphan {
     /// The limit of the new run counts from the payload's beginning.
     fn time_limit(&self, job: Job<'_>) -> Option<Instant> {
         let limit = job.plan.stop.time_limit?;
-        // The clock may have been set back.
-        let past = self.noted.elapsed().unwrap_or_default();
-        Instant::now().checked_add(limit.saturating_sub(past))
+        Instant::now().checked_add(limit.saturating_sub(self.noted.elapsed()))
     }
 }
 

@@ -1,9 +1,12 @@
-//! Processes that other commands start beside the payload, ended when the command that started one dies.
+//! Processes that other commands start beside the payload, ended when the command that started one dies, unless it
+//! has left the process to us.
 //!
 //! In: a command's connection, on which it says which process it is about to start, hands over a handle on it,
 //! and says when it is over. Out: when the connection ends before that, everything of that process's session
-//! gets SIGKILL, without containerd, and containerd and the run directory forget it. The runtime makes each such
-//! process the leader of a session of its own (runc, `libcontainer/setns_init_linux.go`).
+//! gets SIGKILL, without containerd, and containerd and the run directory forget it. One that is to go on without
+//! the command is left alone, and forgotten when it has ended: a shim keeps what it knows of a process until then.
+//! The runtime makes each such process the leader of a session of its own (runc,
+//! `libcontainer/setns_init_linux.go`).
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -62,7 +65,7 @@ impl Beside {
         }
     }
 
-    /// From now on the process that will be called `name` ends with `connection`.
+    /// From now on the process that will be called `name` ends with `connection`, until that says otherwise.
     pub fn guard(&self, name: ContainerId, connection: Connection) {
         connection.done();
         let beside = self.clone();
@@ -72,6 +75,11 @@ impl Beside {
                 let handle = packet.descriptors.into_iter().next();
                 match (message::read(&packet.bytes), handle) {
                     (Ok(Guarded::Over), _) => return beside.undo(&name).await,
+                    (Ok(Guarded::Detached), _) => {
+                        connection.done();
+                        drop(connection);
+                        return beside.outlast(&name).await;
+                    }
                     (Ok(Guarded::Runs(pid)), Some(handle)) => runs = Some((pid, handle)),
                     // A guard that is not understood guards all the same.
                     (Ok(Guarded::Runs(_)), None) | (Err(_), _) => {}
@@ -79,6 +87,15 @@ impl Beside {
             }
             beside.end(&name, runs).await;
         });
+    }
+
+    /// Forgets the process when it has ended by itself.
+    async fn outlast(&self, name: &ContainerId) {
+        // An error says that containerd does not know it any more.
+        let _ = TaskProcess::beside(&self.client, &self.id, name)
+            .end()
+            .await;
+        self.undo(name).await;
     }
 
     /// Ends the process, and everything of its session.

@@ -1,14 +1,15 @@
 //! How far the payload of a run is, noted for whoever may have to pick the run up.
 //!
 //! In: the run directory. Out: a small file in it. Only runs that are to be kept have one: `asked` before
-//! the payload is started, `begun` and its pid when it is known to run. How it ended is in its papers.
+//! the payload is started, `begun` and its pid when it is known to run; before that, when it was noted. How it
+//! ended is in its papers.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::SystemTime;
 
 use crate::failure::{Context, Failure, Kind, Result};
+use crate::moment::Moment;
 
 const FILE: &str = "payload";
 
@@ -26,13 +27,13 @@ impl Note {
     pub fn write(self, dir: &Path) -> Result<()> {
         let path = dir.join(FILE);
         let half = dir.join("payload.new");
-        fs::write(&half, self.text())
+        fs::write(&half, format!("{} {}", Moment::now(), self.text()))
             .and_then(|()| fs::rename(&half, &path))
             .or_fail(Kind::Host, || format!("cannot write {}", path.display()))
     }
 
     /// What was noted last, and when; `None` before anything was.
-    pub fn read(dir: &Path) -> Result<Option<(Self, SystemTime)>> {
+    pub fn read(dir: &Path) -> Result<Option<(Self, Moment)>> {
         let path = dir.join(FILE);
         let failure = |why| Failure::host(format!("cannot read {}", path.display())).because(why);
         let text = match fs::read_to_string(&path) {
@@ -40,11 +41,11 @@ impl Note {
             Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
             Err(why) => return Err(failure(why)),
         };
-        let when = fs::metadata(&path)
-            .and_then(|found| found.modified())
-            .map_err(failure)?;
-        match Self::parse(&text) {
-            Some(note) => Ok(Some((note, when))),
+        let parsed = text
+            .split_once(' ')
+            .and_then(|(when, note)| Some((Self::parse(note)?, when.parse().ok()?)));
+        match parsed {
+            Some(noted) => Ok(Some(noted)),
             None => Err(failure(ErrorKind::InvalidData.into())),
         }
     }
@@ -80,7 +81,9 @@ mod tests {
             note.write(dir.path()).unwrap();
             assert_eq!(read().unwrap(), Some(note));
         }
-        fs::write(dir.path().join(FILE), "begun well").unwrap();
-        assert!(read().is_err());
+        for text in ["", "begun", "begun 7", "1 begun well"] {
+            fs::write(dir.path().join(FILE), text).unwrap();
+            assert!(read().is_err(), "{text:?}");
+        }
     }
 }

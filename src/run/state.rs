@@ -6,7 +6,7 @@
 //! /run/airtight/<id>/lock          held by the owner; the kernel releases it when the owner dies
 //! /run/airtight/<id>/record.json   what is about to be made
 //! /run/airtight/<id>/payload       how far the payload is, of a run that is to be kept
-//! /run/airtight/<id>/left          made when it was first seen without an owner, where it is to be stopped
+//! /run/airtight/<id>/left          when it was first seen without an owner, where it is to be stopped
 //! /run/airtight/<id>/control       where the owner hears what other commands ask of it
 //! /run/airtight/<id>/about.json …  what is shown of a run in the foreground (papers.rs)
 //! /run/airtight/<id>/hosts …       files mounted into the container
@@ -27,6 +27,7 @@ use super::record::Record;
 use super::release::release;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
+use crate::moment::Moment;
 use crate::spec::{Places, SettledMounts};
 
 /// Where runs are recorded unless told otherwise; gone after a reboot, as the runs are.
@@ -232,19 +233,20 @@ impl RunDir {
         self.write_record(record)
     }
 
-    /// How long ago somebody first asked this of a run whose owner is dead.
+    /// How long ago somebody first asked this of a run whose owner is dead; it must be of this boot. When the
+    /// owner died, nothing says: one that got SIGKILL has not written it down.
     pub fn left_for(&self) -> Result<Duration> {
         let path = self.path.join(LEFT);
-        let since = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|file| file.metadata()?.modified())
-            .or_fail(Kind::Host, || format!("cannot make {}", path.display()))?;
-        // The clock may have been set back.
-        Ok(since.elapsed().unwrap_or_default())
+        let known = fs::read_to_string(&path).ok();
+        if let Some(since) = known.and_then(|text| text.parse::<Moment>().ok()) {
+            return Ok(since.elapsed());
+        }
+        // Nobody else writes it: we hold the lock.
+        let half = self.path.join("left.new");
+        write_private(&half, Moment::now().to_string().as_bytes())
+            .and_then(|()| fs::rename(&half, &path))
+            .or_fail(Kind::Host, || format!("cannot write {}", path.display()))?;
+        Ok(Duration::ZERO)
     }
 
     /// Where others' files and directories are mounted: nothing below may ever be removed recursively.

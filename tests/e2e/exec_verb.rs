@@ -242,6 +242,57 @@ fn a_detached_command_goes_on_until_the_run_ends() {
     stop(&host, run);
 }
 
+/// What the shim has of commands beside the payload: the files with their pids, in its working directory.
+fn known_to_shim(host: &Host) -> usize {
+    let shims = processes::shims(host.namespace(), "web");
+    let entries = shims
+        .iter()
+        .flat_map(|shim| std::fs::read_dir(format!("/proc/{shim}/cwd")).unwrap());
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names
+        .filter(|name| name.ends_with(".pid") && name != "init.pid")
+        .count()
+}
+
+#[test]
+fn a_detached_command_that_has_ended_is_forgotten_and_what_it_left_goes_on() {
+    let host = Host::new();
+    let run = start(&host, &[]);
+    for _ in 0..3 {
+        host.airtight(&["exec", "-d", "web", "true"]).ok();
+    }
+    let leaves = "sleep 4321 & exit 3";
+    host.airtight(&["exec", "-d", "web", "sh", "-c", leaves])
+        .ok();
+    host.airtight(&["exec", "-d", "web", "sleep", "1234"]).ok();
+    processes::until("the others are forgotten", || known_to_shim(&host) == 1);
+    assert_eq!((inside(&host, "4321"), inside(&host, "1234")), (1, 1));
+    stop(&host, run);
+}
+
+#[test]
+fn a_detached_command_whose_airtight_dies_as_it_begins_leaves_nothing() {
+    let containerd = Containerd::start();
+    let host = Host::at(containerd.address(), &["busybox"]);
+    let run = start(&host, &[]);
+    let shims = processes::shims(host.namespace(), "web");
+    let [shim] = shims[..] else {
+        panic!("{shims:?}")
+    };
+    let of_owner = format!("/proc/{}/fd", run.pid());
+    let descriptors = || std::fs::read_dir(&of_owner).unwrap().count();
+    let before = descriptors();
+    processes::signal(shim, Signal::SIGSTOP);
+    let exec = Run::start(&mut host.command(&["exec", "-d", "web", "sleep", "4321"]));
+    processes::until("the owner guards it", || descriptors() > before);
+    exec.destroy();
+    processes::signal(shim, Signal::SIGCONT);
+    processes::until("it is gone", || {
+        inside(&host, "4321") + known_to_shim(&host) == 0
+    });
+    stop(&host, run);
+}
+
 #[test]
 fn a_command_ends_with_the_run() {
     let host = Host::new();

@@ -108,6 +108,21 @@ fn a_run_that_was_picked_up_can_be_stopped() {
     host.assert_clean();
 }
 
+#[test]
+fn the_time_limit_of_a_run_that_was_picked_up_knows_no_time_of_day() {
+    let host = Host::new();
+    orphan(&host);
+    let later = "export FAKETIME=+2h FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1
+        set -- env LD_PRELOAD=\"$(ls /usr/lib/*/faketime/libfaketime.so.1)\" \"$@\"";
+    let command = run(&host, &["--timeout", "1h"], "exit 9");
+    let heir = Run::start(&mut runs::after(later, &command));
+    processes::until("the heir has the run", || holds(&host, heir.pid()));
+    fs::write(shared(&host).join("end"), "").unwrap();
+    let output = heir.end();
+    assert_eq!(output.code, 5, "{output:?}");
+    host.assert_clean();
+}
+
 /// Whether the record names `pid` as the owner.
 fn holds(host: &Host, pid: i32) -> bool {
     let runs = fs::read_dir(host.state()).unwrap().flatten();

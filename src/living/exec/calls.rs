@@ -1,8 +1,6 @@
 //! What containerd is asked about one process beside the payload of a task.
 
-use containerd_client::services::v1::{
-    DeleteProcessRequest, ExecProcessRequest, GetContainerRequest, StartRequest,
-};
+use containerd_client::services::v1::{ExecProcessRequest, GetContainerRequest, StartRequest};
 use oci_spec::runtime::{Process, Spec};
 use prost_types::Any;
 
@@ -94,19 +92,5 @@ impl Calls {
     /// As containerd and the shim have it.
     pub fn task_process(&self) -> TaskProcess<'_> {
         TaskProcess::beside(&self.client, &self.id, &self.name)
-    }
-
-    /// Has containerd forget one that has ended or was never started. The end of the run does so too.
-    pub async fn forget(&self) {
-        let request = DeleteProcessRequest {
-            container_id: self.id.to_string(),
-            exec_id: self.name.to_string(),
-        };
-        let mut tasks = self.client.tasks();
-        let what = ("forget a process in task", self.id.as_str());
-        let _ = self
-            .client
-            .call(what, request, |request| tasks.delete_process(request))
-            .await;
     }
 }

@@ -2,7 +2,7 @@
 //! its limits and powers.
 //!
 //! In: a run and what is wanted. Out: how the command ended. It dies with us, SIGKILL included: the run's owner
-//! guards it ([`crate::run::guard`]). Only a detached one goes on, until the run ends.
+//! guards it ([`crate::run::guard`]). Only a detached one goes on, until the run ends, and needs nothing of us any more.
 
 mod calls;
 mod process;
@@ -105,12 +105,17 @@ pub async fn detached(run: &Living, wish: &Wish) -> Result<End> {
         ..wish.clone()
     };
     let process = process(run, &calls, wish).await?;
+    // Until it is left to the guard, it ends with us however we end, half started too.
+    let guard = run.ask(&Request::Guard(calls.name.clone())).await?;
     calls.create(&process, &TaskStdio::default()).await?;
-    if let Err(why) = calls.start().await {
-        calls.forget().await;
-        return Err(not_started(why, wish));
+    let started = calls.start().await;
+    started.map_err(|why| not_started(why, wish))?;
+    let cannot = || format!("cannot leave the command beside run {}", run.id);
+    match guard.agrees(&Guarded::Detached).await {
+        Ok(true) => Ok(End::Detached),
+        Ok(false) => Err(Failure::host(cannot()).because("the run's owner does not answer")),
+        Err(why) => Err(Failure::host(cannot()).because(why)),
     }
-    Ok(End::Detached)
 }
 
 /// The containerd of the run.

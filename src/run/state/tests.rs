@@ -121,3 +121,22 @@ fn a_state_directory_that_does_not_exist_has_no_runs() {
     let (_dir, state) = state();
     assert!(state.ids().unwrap().is_empty());
 }
+
+#[test]
+fn how_long_a_run_is_without_an_owner_counts_from_the_first_question() {
+    let (_dir, state) = state();
+    let left = state.create(&Record::fixture("a")).unwrap();
+    assert_eq!(left.left_for().unwrap(), Duration::ZERO);
+    let file = left.path().join(LEFT);
+    // Its time of day says nothing.
+    let hour = Duration::from_secs(3600);
+    let touched = File::options().write(true).open(&file).unwrap();
+    touched
+        .set_modified(std::time::SystemTime::now() - hour)
+        .unwrap();
+    assert!(left.left_for().unwrap() < hour);
+    fs::write(&file, Moment::ago(Duration::from_secs(1)).to_string()).unwrap();
+    assert!(left.left_for().unwrap() >= Duration::from_secs(1));
+    fs::write(&file, "").unwrap();
+    assert_eq!(left.left_for().unwrap(), Duration::ZERO);
+}
