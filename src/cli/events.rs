@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::interrupt::interrupted;
 use super::lines::{Lines, json};
 use super::out::Reader;
+use super::time::date;
 use super::{Globals, out};
 use crate::config::values::{self, duration};
 use crate::containerd::types::Envelope;
@@ -46,7 +47,7 @@ pub fn command() -> Command {
                 .long("until")
                 .value_name("TIME")
                 .value_parser(until)
-                .help("Ends then: after a time such as 10m, or at 2026-01-31T08:00:00Z"),
+                .help("Ends then: after a time such as 10m, or at 2026-01-31T08:00:00Z (without the zone: local time)"),
         )
         .arg(
             Arg::new("since")
@@ -59,9 +60,9 @@ pub fn command() -> Command {
 
 /// How long it is until then.
 fn until(text: &str) -> Result<Duration, values::Invalid> {
-    match humantime::parse_rfc3339_weak(text) {
-        Ok(time) => Ok(time.duration_since(SystemTime::now()).unwrap_or_default()),
-        Err(_) => duration(text),
+    match date(text) {
+        Some(time) => Ok(time.duration_since(SystemTime::now()).unwrap_or_default()),
+        None => duration(text),
     }
 }
 

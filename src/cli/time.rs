@@ -2,7 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Reads one; `now` is what spans are counted back from. A time without a zone is UTC.
+use jiff::civil::Time;
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::TimeZone;
+
+/// Reads one; `now` is what spans are counted back from.
 pub fn point(text: &str, now: SystemTime) -> Result<SystemTime, String> {
     let text = text.trim();
     let found = match text.parse::<f64>() {
@@ -11,7 +15,7 @@ pub fn point(text: &str, now: SystemTime) -> Result<SystemTime, String> {
             .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)),
         Err(_) => match span(text) {
             Some(ago) => now.checked_sub(ago),
-            None => zoned(text),
+            None => date(text),
         },
     };
     found.ok_or_else(|| {
@@ -46,49 +50,34 @@ fn span(text: &str) -> Option<Duration> {
         .flatten()
 }
 
-/// RFC 3339, with or without a time of day and a zone.
-fn zoned(text: &str) -> Option<SystemTime> {
-    let day_only = text.len() == "2026-11-21".len();
-    let (local, zone) = match text.rfind(['+', '-', 'Z']) {
-        Some(at) if at > "2026-11-".len() && !day_only => text.split_at(at),
-        _ => (text, "Z"),
+/// RFC 3339, with or without a time of day and a zone; without one it is local time, as TZ or /etc/localtime says.
+pub fn date(text: &str) -> Option<SystemTime> {
+    date_in(text, TimeZone::system)
+}
+
+fn date_in(text: &str, here: impl FnOnce() -> TimeZone) -> Option<SystemTime> {
+    let pieces = Pieces::parse(text).ok()?;
+    let time = pieces.time().unwrap_or(Time::midnight());
+    let zone = match pieces.to_numeric_offset() {
+        Some(offset) => TimeZone::fixed(offset),
+        None => pieces.to_time_zone().ok()?.unwrap_or_else(here),
     };
-    let local = match local
-        .split_once('T')
-        .map(|(_, time)| time.matches(':').count())
-    {
-        None if day_only => format!("{local}T00:00:00"),
-        Some(1) => format!("{local}:00"),
-        _ => local.to_owned(),
-    };
-    let utc = humantime::parse_rfc3339_weak(&local).ok()?;
-    if zone == "Z" {
-        return Some(utc);
-    }
-    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-    let part = |text: &str, most: u64| text.parse::<u64>().ok().filter(|value| *value <= most);
-    let minutes = part(hours, 23)? * 60 + part(minutes, 59)?;
-    let offset = Duration::from_secs(minutes * 60);
-    if zone.starts_with('-') {
-        utc.checked_add(offset)
-    } else {
-        utc.checked_sub(offset)
-    }
+    let point = zone.to_timestamp(pieces.date().to_datetime(time)).ok()?;
+    Some(point.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn since_1970(point: SystemTime) -> f64 {
+        let since = point.duration_since(SystemTime::UNIX_EPOCH);
+        since.unwrap().as_secs_f64()
+    }
+
     fn seconds(text: &str) -> Option<f64> {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let point = point(text, now).ok()?;
-        Some(
-            point
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap()
-                .as_secs_f64(),
-        )
+        point(text, now).ok().map(since_1970)
     }
 
     #[test]
@@ -105,14 +94,26 @@ mod tests {
             "1500000000",
             "1500000000.0",
             "2017-07-14T02:40:00Z",
-            "2017-07-14T02:40:00",
-            "2017-07-14T02:40",
+            "2017-07-14T02:40Z",
+            "2017-07-14 02:40:00.0z",
             "2017-07-14T04:40:00+02:00",
             "2017-07-13T21:10:00-05:30",
         ] {
             assert_eq!(seconds(text), Some(1_500_000_000.0), "{text}");
         }
-        assert_eq!(seconds("2017-07-14"), Some(1_499_990_400.0));
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_local() {
+        // Summer in Berlin, and the hour that there is not as its clocks are put forward.
+        let zone = || TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let seconds = |text| date_in(text, zone).map(since_1970);
+        for text in ["2017-07-14T04:40:00", "2017-07-14T04:40"] {
+            assert_eq!(seconds(text), Some(1_500_000_000.0), "{text}");
+        }
+        assert_eq!(seconds("2017-07-14"), Some(1_499_983_200.0));
+        assert_eq!(seconds("2017-07-14T02:40:00Z"), Some(1_500_000_000.0));
+        assert_eq!(seconds("2017-03-26T02:30"), seconds("2017-03-26T03:30"));
     }
 
     #[test]

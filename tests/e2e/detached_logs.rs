@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 
 use super::support::processes::{self, until};
-use super::support::{Host, Run};
+use super::support::{Host, Output, Run};
 
 /// Runs `script` to its end, detached and called `n`.
 #[track_caller]
@@ -118,6 +118,21 @@ fn lines_are_chosen_by_number_and_by_time() {
         refused.code == 125 && refused.stderr.contains("10m"),
         "{refused:?}"
     );
+    host.airtight(&["rm", "n"]).ok();
+}
+
+#[test]
+fn a_time_without_a_zone_is_the_caller_s_local_time() {
+    let host = Host::new();
+    logged(&host, &[], "echo line");
+    let line = logs(&host, &["-t"]);
+    let time = line.split_once("Z ").unwrap().0;
+    // East of Greenwich the clocks showed this hours ago, west of it they will hours from now.
+    for (zone, shown) in [("UTC0", "line\n"), ("EAST-5", "line\n"), ("WEST5", "")] {
+        let mut command = host.command(&["logs", "--since", time, "n"]);
+        let output = Output::of(command.env("TZ", zone));
+        assert_eq!(output.ok(), shown, "{zone}");
+    }
     host.airtight(&["rm", "n"]).ok();
 }
 
