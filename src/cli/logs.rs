@@ -30,7 +30,7 @@ pub fn command() -> Command {
     Command::new("logs")
         .about("Shows the output of a detached run, alive or ended")
         .after_help(
-            "TIME is a point (2026-11-21T18:04:05Z, or seconds since 1970) or a span before now (10m, 1h30m). A time without a zone is UTC.\n\n\
+            "TIME is a point (2026-11-21T18:04:05Z, or seconds since 1970) or a span before now (10m, 1h30m). A time without a zone is local time (TZ, /etc/localtime).\n\n\
              Examples:\n  \
              airtight logs -f job\n  \
              airtight logs --tail 100 -t job\n  \
