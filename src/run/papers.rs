@@ -145,8 +145,13 @@ impl Papers {
             writer::prepare(&half.join(LOG), limits)?;
         }
         let mut papers = Self::write(half.to_owned(), about, plan, Some(lock))?;
+        sync_all(half).or_fail(Kind::Host, || {
+            format!("cannot write {} to disk", half.display())
+        })?;
         remove(kept)?;
-        fs::rename(half, kept).or_fail(Kind::Host, || format!("cannot make {}", kept.display()))?;
+        fs::rename(half, kept)
+            .and_then(|()| kept.parent().map_or(Ok(()), sync))
+            .or_fail(Kind::Host, || format!("cannot make {}", kept.display()))?;
         papers.dir = kept.to_owned();
         Ok(papers)
     }
@@ -284,10 +289,13 @@ pub fn owner_died(state: &State, record: &Record) -> Result<()> {
     if End::read(&dir)?.is_some() && !about.remove {
         return Ok(());
     }
-    if about.remove || !dir.join(STARTED).exists() {
+    let boot_id = host::boot_id()?;
+    // What says that it was started is not on disk at once: after a power cut, its absence says nothing.
+    let was_started = dir.join(STARTED).exists() || about.boot_id != boot_id;
+    if about.remove || !was_started {
         return remove(&dir);
     }
-    let cause = lost(&about, &host::boot_id()?);
+    let cause = lost(&about, &boot_id);
     let cannot = || format!("cannot write {}", dir.join(VERDICT).display());
     let file = File::options()
         .write(true)
@@ -305,6 +313,22 @@ pub fn remove(dir: &Path) -> Result<()> {
             Err(Failure::host(format!("cannot remove {}", dir.display())).because(why))
         }
         _ => Ok(()),
+    }
+}
+
+/// Has what says that there is a run outlast a power cut. That of its start and its end need not: without them
+/// it is lost, which it is then.
+fn sync_all(dir: &Path) -> io::Result<()> {
+    sync(&dir.join(ABOUT))?;
+    sync(&dir.join(PLAN))?;
+    sync(dir)
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    match File::open(path)?.sync_all() {
+        // fsync(2): there are file systems that know no such thing, for directories above all.
+        Err(why) if why.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
     }
 }
 

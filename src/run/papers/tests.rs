@@ -74,6 +74,15 @@ fn an_owner_that_died_without_a_word_leaves_a_run_that_is_lost() {
 }
 
 #[test]
+fn after_a_power_cut_nobody_takes_a_run_for_one_that_was_not_started() {
+    let mut run = Run::new();
+    run.record.owner.boot_id = "another boot".into();
+    run.papers(&[]);
+    owner_died(&run.state, &run.record).unwrap();
+    assert!(run.end().unwrap().lost.unwrap().contains("anew"));
+}
+
+#[test]
 fn what_was_not_started_or_is_not_to_be_kept_is_removed() {
     let run = Run::new();
     for flags in [&[][..], &[("remove_container_after_exit", "true")]] {
