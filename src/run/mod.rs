@@ -178,8 +178,9 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Executed> {
     let leftovers = undone.left.iter().cloned().chain(unsaid).collect();
     let verdict = Verdict::new(facts, cause, phases, usage, leftovers);
     let mut verdict = verdict.picked_up(heir_of);
-    // While the name is ours, so are the papers of that name.
-    if let Some(papers) = papers
+    // While the name is ours, so are the papers of that name. Whoever waits for their lock may remove them at
+    // once: it is held until the name is nobody's.
+    if let Some(papers) = &papers
         && let Err(why) = papers.close(&verdict).await
     {
         verdict.leftovers.push(why.to_string());

@@ -208,7 +208,7 @@ impl Papers {
 
     /// Everything is undone: writes the last word, or removes what is not to be kept. A run that was never
     /// started has been told of, and leaves nothing.
-    pub async fn close(self, verdict: &Verdict) -> Result<()> {
+    pub async fn close(&self, verdict: &Verdict) -> Result<()> {
         if !self.about.detached {
             return Ok(());
         }
