@@ -172,7 +172,7 @@ impl Orphan {
         if task.status() == Status::Stopped {
             return Ok(ended(PayloadEnd::TaskStatus(task.exit_status)));
         }
-        let mut waiting = super::wait_for_task(&self.client, &self.record.id);
+        let mut waiting = super::live::wait_for_task(&self.client, &self.record.id);
         let group = self.record.present_group()?;
         // A shim that stands still leaves containerd without an answer.
         let pid = match task.pid {

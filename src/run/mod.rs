@@ -15,7 +15,9 @@ pub mod fifo;
 pub mod first;
 pub mod guard;
 mod hand_over;
+mod job;
 pub mod launch;
+mod live;
 mod names;
 pub mod note;
 mod orders;
@@ -44,71 +46,22 @@ mod viewers;
 pub mod volumes;
 mod wait;
 
-use std::pin::pin;
-use std::time::Duration;
-
-use tokio::sync::oneshot::Receiver;
-use tokio::time::{Instant, timeout};
-
 use self::adopt::Orphan;
 use self::earlier::Earlier;
-use self::early::{Attempt, Early};
 use self::end::End;
-use self::fifo::Fifos;
-use self::first::FirstProcess;
-use self::guard::Beside;
-use self::hand_over::hand_over;
-use self::launch::{Created, Launch};
-use self::note::Note;
-use self::papers::{Holding, Papers};
-use self::process::TaskProcess;
+pub use self::job::{Connection, Job};
+use self::launch::Launch;
+use self::live::live;
+use self::papers::Papers;
 pub use self::readable::MustRead;
 use self::record::Record;
 use self::signals::Signals;
-use self::state::{RunDir, State};
+use self::state::RunDir;
 use self::step::{Step, reached};
-use self::supervise::{Supervisor, WaitForTask};
-use self::task::{NotStarted, TaskStdio};
-use self::terminal::Terminal;
 use self::verdict::{Cause, Phases, RunFacts, Verdict};
 use crate::config::values::OwnerDeath;
-use crate::containerd::Client;
 use crate::control::{Door, Orders};
-use crate::failure::{Failure, Kind, Result};
-use crate::id::ContainerId;
-use crate::image::Image;
-use crate::leash::{Leash, Listener, pids};
-use crate::owner::Owner;
-use crate::plan::{MountKind, Plan};
-use crate::survey::{Descriptor, Survey};
-
-/// A start that takes longer is one that containerd or the shim is in the way of.
-const START_USUALLY: Duration = Duration::from_secs(2);
-
-/// Where things are, for one run.
-#[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the names of the global flags")]
-pub struct Connection {
-    pub address: String,
-    pub namespace: String,
-}
-
-/// Everything that one run is about.
-#[derive(Clone, Copy)]
-#[allow(missing_docs, reason = "each type says what it is")]
-pub struct Job<'a> {
-    pub plan: &'a Plan,
-    pub survey: &'a Survey,
-    pub image: &'a Image,
-    pub client: &'a Client,
-    pub connection: &'a Connection,
-    pub state: &'a State,
-    pub must_read: Option<MustRead<'a>>,
-    /// Told when the payload has been started.
-    pub on_start: &'a dyn Fn(),
-    /// Who holds it.
-    pub holding: Holding,
-}
+use crate::failure::{Failure, Result};
 
 /// The verdict, and for a run that did not start the failure behind it.
 #[derive(Debug)]
@@ -276,264 +229,4 @@ async fn run(launch: Launch<'_>, signals: &mut Signals, phases: &mut Phases) -> 
 fn prepare(launch: Launch<'_>) -> Result<(Papers, (Door, Orders))> {
     let papers = launch.job.papers(launch.dir, launch.record)?;
     Ok((papers, Door::open(launch.dir.path())?))
-}
-
-/// From nothing to the payload's end.
-async fn live(
-    launch: Launch<'_>,
-    papers: &Papers,
-    signals: &mut Signals,
-    mut orders: Orders,
-    phases: &mut Phases,
-) -> Result<End> {
-    let Launch { job, record, dir } = launch;
-    let is_kept = record.on_owner_death == OwnerDeath::Keep;
-    let process = &job.plan.process;
-    let fifos = if process.init || job.is_detached() {
-        None
-    } else {
-        Some(Fifos::prepare(process.streams(), dir.path())?)
-    };
-    let others = match job.holding {
-        Holding::Detached => detached::task_stdio(process, papers)?,
-        Holding::Foreground => TaskStdio::default(),
-    };
-    let mut early = Early {
-        time_limit: job.time_limit(phases),
-        signals,
-        orders: &mut orders,
-    };
-    let task_stdio = fifos.as_ref().map_or(&others, |fifos| &fifos.task);
-    let creating = launch.create(task_stdio, phases);
-    let Created { pid, listener } = match early.unless_asked(creating).await? {
-        Attempt::Done(created) => created,
-        Attempt::Ended(end) => return Ok(end),
-    };
-
-    let mut task = wait_for_task(job.client, &job.plan.id);
-    detached::check_log(papers)?;
-    let on_start = |inside: Option<i32>| {
-        // The payload runs: nothing may keep us from watching it. A disk that is full costs the time in a
-        // list, and what an heir would know.
-        if is_kept {
-            let _ = Note::Begun(inside).write(dir.path());
-        }
-        let _ = papers.say_started(pid);
-        (job.on_start)();
-    };
-    let group = record.present_group()?;
-    let beside = Beside::of(job.client, record, dir, &group);
-    let first = FirstProcess::hold(pid, group);
-    let output;
-    let mut terminal = None;
-    let mut others_stdin = None;
-    let leash = if let Some(listener) = listener {
-        let starting = start_init(launch, listener, &mut task);
-        let leash = match early.unless_asked(starting).await? {
-            Attempt::Done(leash) => leash,
-            Attempt::Ended(end) => return Ok(end),
-        };
-        if process.random_pids {
-            randomise_pids(pid)?;
-        }
-        leash.when_alone(job.plan.stop.when_alone())?;
-        if is_kept {
-            Note::Asked.write(dir.path())?;
-        }
-        (output, others_stdin) = hand_over(job, &leash)?;
-        Some(leash)
-    } else {
-        if process.terminal {
-            // What the payload writes first is meant for a raw terminal already.
-            let made = Terminal::of_task(job.client, &job.plan.id, process.interactive)?;
-            terminal = Some(made);
-        }
-        // From the start on nothing may fail here: the payload runs.
-        let stdin = fifos.as_ref().map(Fifos::feed).transpose()?.flatten();
-        match start_payload(launch, &first, &mut early).await {
-            Ok(Attempt::Done(())) => {}
-            Ok(Attempt::Ended(end)) => return Ok(end),
-            Err(NotStarted::Refused(failure)) => return Err(failure),
-            Err(NotStarted::Unknown(failure)) => return Ok(End::lost(&failure)),
-        }
-        phases.lap("start");
-        on_start(None);
-        reached(Step::Start);
-        terminal.iter().for_each(Terminal::resize);
-        close_stdin_at_its_end(job, stdin);
-        output = fifos.map(|fifos| fifos.output).unwrap_or_default();
-        None
-    };
-    let supervisor = Supervisor {
-        record,
-        stop: job.plan.stop,
-        time_limit: early.time_limit,
-        signals: early.signals,
-        orders: early.orders,
-        first,
-        beside,
-        leash,
-        terminal,
-        interactive: process.interactive && !job.is_detached(),
-        takes_keys: process.interactive,
-        stdin: others_stdin,
-        output,
-        payload: None,
-        on_start: &|inside| on_start(Some(inside)),
-    };
-    Ok(supervisor.watch(task, phases).await)
-}
-
-/// Starts the init and waits for its call, which counts more than containerd's answer.
-async fn start_init(
-    launch: Launch<'_>,
-    listener: Listener,
-    task: &mut WaitForTask,
-) -> Result<Leash> {
-    let mut starting = pin!(launch.start());
-    let mut calling = pin!(listener.accept());
-    let called = tokio::select! {
-        biased;
-        started = &mut starting => {
-            started?;
-            None
-        }
-        leash = &mut calling => {
-            // A call that is given up too early is one that containerd gives up.
-            let _ = timeout(START_USUALLY, starting).await;
-            Some(leash)
-        }
-    };
-    reached(Step::Start);
-    if let Some(leash) = called {
-        return leash;
-    }
-    tokio::select! {
-        leash = calling => leash,
-        end = task => Err(init_failed(&end)),
-    }
-}
-
-/// Starts a payload that has no init. What is sent to us meanwhile is for the payload, unless this takes
-/// long: then containerd or the shim is in the way, and neither an end that is asked for nor the payload's
-/// own waits for that.
-async fn start_payload(
-    launch: Launch<'_>,
-    first: &FirstProcess,
-    early: &mut Early<'_>,
-) -> Result<Attempt<()>, NotStarted> {
-    let mut starting = pin!(launch.start());
-    match timeout(START_USUALLY, &mut starting).await {
-        Ok(started) => started.map(Attempt::Done),
-        Err(_) => {
-            let started = async {
-                tokio::select! {
-                    started = starting => started,
-                    () = first.ended() => Ok(()),
-                }
-            };
-            early.unless_asked(started).await
-        }
-    }
-}
-
-/// Makes the payload's pid, which the init is about to give it, a random one.
-fn randomise_pids(init: u32) -> Result<()> {
-    pids::randomise(init).map_err(|why| {
-        Failure::host("cannot give the payload a random pid")
-            .because(why)
-            .hint("--random-pids=false (RANDOM_PIDS in airflow.cfg) does without; it takes Linux with CONFIG_CHECKPOINT_RESTORE and a /proc/sys that can be written")
-    })
-}
-
-/// Starts waiting before the task is started, so that its end cannot be missed.
-fn wait_for_task(client: &Client, id: &ContainerId) -> WaitForTask {
-    let (client, id) = (client.clone(), id.clone());
-    let waiting = tokio::spawn(async move { wait::task_end(&client, &id).await });
-    Box::pin(async move {
-        // The task cannot panic and is never aborted.
-        waiting
-            .await
-            .unwrap_or_else(|why| wait::TaskEnd::Lost(why.to_string()))
-    })
-}
-
-/// Tells the shim when our stdin has ended; it holds the FIFO open itself.
-fn close_stdin_at_its_end(job: Job<'_>, stdin: Option<Receiver<()>>) {
-    let Some(ended) = stdin else { return };
-    let (client, id) = (job.client.clone(), job.plan.id.clone());
-    tokio::spawn(async move {
-        if ended.await.is_ok() {
-            // A task that has ended needs no such call.
-            let _ = TaskProcess::first(&client, &id).close_stdin().await;
-        }
-    });
-}
-
-fn init_failed(end: &wait::TaskEnd) -> Failure {
-    Failure::new(Kind::Host, "the init inside the container could not start")
-        .because(match end {
-            wait::TaskEnd::Status(status) => format!("it ended with status {status}"),
-            wait::TaskEnd::Lost(why) => why.clone(),
-        })
-        .hint("--no-init runs the payload without it")
-}
-
-impl Job<'_> {
-    /// The conflicts that only a real run has: a plan or a bundle can be made anywhere.
-    fn check_streams(&self) -> Result<()> {
-        let process = &self.plan.process;
-        if self.is_detached() {
-            return detached::check(self.plan);
-        }
-        let wanted = process.terminal && process.interactive;
-        if wanted && self.survey.descriptor(0) != Some(Descriptor::Terminal) {
-            return Err(terminal::none());
-        }
-        Ok(())
-    }
-
-    fn is_detached(&self) -> bool {
-        self.holding == Holding::Detached
-    }
-
-    fn papers(&self, dir: &RunDir, record: &Record) -> Result<Papers> {
-        let shown = self.plan.clone().masked();
-        Papers::begin(self.state, dir, record, &shown, self.holding)
-    }
-
-    fn record(&self) -> Result<Record> {
-        let plan = self.plan;
-        let anonymous = plan
-            .mounts
-            .iter()
-            .any(|mount| matches!(mount.kind, MountKind::Anonymous(_)));
-        let [state, _] = self.state.directories();
-        Ok(Record {
-            id: plan.id.clone(),
-            token: ContainerId::random()?.to_string(),
-            owner: Owner::this_process()?,
-            state: state.to_owned(),
-            address: self.connection.address.clone(),
-            namespace: self.connection.namespace.clone(),
-            image: plan.image.name.clone(),
-            image_digest: plan.image.digest.clone(),
-            snapshotter: plan.image.snapshotter.clone(),
-            cgroup_mount_path: plan.cgroup.mount_path.clone(),
-            cgroup_subpath: plan.cgroup.subpath.clone(),
-            on_owner_death: plan.stop.owner_death,
-            stop_signal: plan.stop.signal,
-            stop_timeout: plan.stop.timeout,
-            volumes: anonymous.then(|| self.state.volumes(&plan.id)),
-        })
-    }
-
-    fn time_limit(&self, phases: &Phases) -> Option<Instant> {
-        let limit = self.plan.stop.time_limit?;
-        Instant::from_std(phases.started()).checked_add(limit)
-    }
-
-    fn program(&self) -> &str {
-        self.plan.process.args.first().map_or("", String::as_str)
-    }
 }

@@ -14,20 +14,24 @@
 //! /var/lib/airtight/runs/<id>/     the same papers of a detached run, its log, and a lock of its own
 //! ```
 
+mod lock;
+mod run_dir;
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use self::lock::{is_locked, lock, lock_root, open_lock, open_present_lock, try_lock};
+pub use self::run_dir::RunDir;
+use self::run_dir::read_record;
 use super::record::Record;
-use super::release::release;
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
-use crate::moment::Moment;
 use crate::spec::{Places, SettledMounts};
 
 /// Where runs are recorded unless told otherwise; gone after a reboot, as the runs are.
@@ -50,13 +54,6 @@ const LEFT: &str = "left";
 pub struct State {
     root: PathBuf,
     data: PathBuf,
-}
-
-/// The run directory of a run whose owner we are, or whose owner is dead.
-#[derive(Debug)]
-pub struct RunDir {
-    path: PathBuf,
-    lock: Flock<File>,
 }
 
 /// What a run directory turned out to be.
@@ -217,97 +214,6 @@ impl State {
     }
 }
 
-impl RunDir {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The record; `None` when its maker died before writing it.
-    pub fn record(&self) -> Result<Option<Record>> {
-        read_record(&self.path)
-    }
-
-    /// Writes the record anew.
-    pub fn rewrite(&self, record: &Record) -> Result<()> {
-        self.write_record(record)
-    }
-
-    /// How long ago somebody first asked this of a run whose owner is dead; it must be of this boot. When the
-    /// owner died, nothing says: one that got SIGKILL has not written it down.
-    pub fn left_for(&self) -> Result<Duration> {
-        let path = self.path.join(LEFT);
-        let known = fs::read_to_string(&path).ok();
-        if let Some(since) = known.and_then(|text| text.parse::<Moment>().ok()) {
-            return Ok(since.elapsed());
-        }
-        // Nobody else writes it: we hold the lock.
-        let half = self.path.join("left.new");
-        write_private(&half, Moment::now().to_string().as_bytes())
-            .and_then(|()| fs::rename(&half, &path))
-            .or_fail(Kind::Host, || format!("cannot write {}", path.display()))?;
-        Ok(Duration::ZERO)
-    }
-
-    /// Where others' files and directories are mounted: nothing below may ever be removed recursively.
-    pub fn mounts(&self) -> PathBuf {
-        self.path.join(MOUNTS)
-    }
-
-    /// Unmounts what is mounted there, if anything is.
-    pub fn release_mounts(&self) -> Result<()> {
-        let dir = self.mounts();
-        release(&dir).or_fail(Kind::Host, || {
-            format!("cannot unmount what is in {}", dir.display())
-        })
-    }
-
-    /// Removes it; the run is then forgotten.
-    pub fn remove(self) -> Result<()> {
-        // Somebody has removed it before us, and another run may have made one of its name.
-        if !is_at(&self.lock, &self.path.join(LOCK)) {
-            return Ok(());
-        }
-        // What is mounted below is not ours to remove.
-        self.release_mounts()?;
-        // Nobody who looks meanwhile may put a new lock into it.
-        let _removing = self.path.parent().map(lock_root).transpose()?;
-        // The record goes first: a directory that cannot be removed whole is then no run any more.
-        let record = self.path.join(RECORD);
-        let removed = fs::remove_file(&record).or_else(|why| match why.kind() {
-            ErrorKind::NotFound => Ok(()),
-            _ => Err(why),
-        });
-        removed
-            .and_then(|()| remove_all(&self.path))
-            .or_fail(Kind::Host, || {
-                format!("cannot remove {}", self.path.display())
-            })
-    }
-
-    fn write_record(&self, record: &Record) -> Result<()> {
-        let path = self.path.join(RECORD);
-        let bytes =
-            serde_json::to_vec_pretty(record).or_fail(Kind::Host, || "cannot write the record")?;
-        let half = self.path.join("record.new");
-        write_private(&half, &bytes)
-            .and_then(|()| fs::rename(&half, &path))
-            .or_fail(Kind::Host, || format!("cannot write {}", path.display()))
-    }
-}
-
-fn read_record(dir: &Path) -> Result<Option<Record>> {
-    let path = dir.join(RECORD);
-    let cannot = || format!("cannot read {}", path.display());
-    match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .or_fail(Kind::Host, cannot),
-        Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
-        Err(why) => Err(Failure::host(cannot()).because(why)),
-    }
-}
-
 /// Which of `ids` is meant by `word`: the whole of one, or the beginning of no other's.
 pub fn named_among(mut ids: Vec<ContainerId>, word: &str) -> Result<ContainerId> {
     if let Some(whole) = ids.iter().position(|id| id.as_str() == word) {
@@ -343,20 +249,6 @@ fn is_ours(dir: &Path) -> bool {
         || is_alone()
 }
 
-/// Removes a run directory, its lock last: what is left when we die over it is still known for ours.
-fn remove_all(dir: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        match entry.file_type()?.is_dir() {
-            true => fs::remove_dir_all(entry.path())?,
-            false if entry.file_name() == LOCK => {}
-            false => fs::remove_file(entry.path())?,
-        }
-    }
-    fs::remove_file(dir.join(LOCK))?;
-    fs::remove_dir(dir)
-}
-
 fn ids_in(dir: &Path) -> Result<Vec<ContainerId>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -374,70 +266,10 @@ fn ids_in(dir: &Path) -> Result<Vec<ContainerId>> {
     Ok(entries.flatten().filter_map(id).collect())
 }
 
-/// Whether somebody holds the lock in `dir`. The question keeps nobody else from it but an owner that is
-/// just being born, whose record is not there yet.
-fn is_locked(dir: &Path) -> bool {
-    let lock =
-        File::open(dir.join(LOCK)).map(|file| Flock::lock(file, FlockArg::LockSharedNonblock));
-    matches!(lock, Ok(Err((_, Errno::EWOULDBLOCK))))
-}
-
 pub(super) fn private_dir() -> DirBuilder {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
     builder
-}
-
-fn lock_root(root: &Path) -> Result<Flock<File>> {
-    open_lock(root)
-        .and_then(|file| lock(file, FlockArg::LockExclusive))
-        .or_fail(Kind::Host, || {
-            format!("cannot lock the state directory {}", root.display())
-        })
-}
-
-fn open_present_lock(dir: &Path) -> std::io::Result<File> {
-    File::options().write(true).open(dir.join(LOCK))
-}
-
-fn open_lock(dir: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(dir.join(LOCK))
-}
-
-fn lock(file: File, how: FlockArg) -> std::io::Result<Flock<File>> {
-    Flock::lock(file, how).map_err(|(_, errno)| errno.into())
-}
-
-fn try_lock(path: &Path, opened: std::io::Result<File>) -> std::io::Result<Found> {
-    match opened {
-        Ok(file) => match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            // Between the opening and the locking the owner may have removed it, and a new owner may
-            // have made another of the same name: that one is not dead.
-            Ok(lock) if !is_at(&lock, &path.join(LOCK)) => Ok(Found::Absent),
-            Ok(lock) => Ok(Found::Dead(RunDir {
-                path: path.to_owned(),
-                lock,
-            })),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(Found::Held),
-            Err((_, errno)) => Err(errno.into()),
-        },
-        Err(why) if why.kind() == ErrorKind::NotFound => Ok(Found::Absent),
-        Err(why) => Err(why),
-    }
-}
-
-/// Whether `file` is what `path` still names.
-fn is_at(file: &File, path: &Path) -> bool {
-    let identity = |found: fs::Metadata| (found.dev(), found.ino());
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(ours), Ok(named)) => identity(ours) == identity(named),
-        _ => false,
-    }
 }
 
 /// In place of what somebody who died has left there.
@@ -450,6 +282,3 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         .open(path)?
         .write_all(bytes)
 }
-
-#[cfg(test)]
-mod tests;

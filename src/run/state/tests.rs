@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::moment::Moment;
 
 fn state() -> (tempfile::TempDir, State) {
     let dir = tempfile::tempdir().unwrap();
