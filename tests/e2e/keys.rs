@@ -303,18 +303,16 @@ fn the_next_run_waits_until_the_payload_of_a_dead_owner_is_stopped() {
 #[test]
 fn a_verdict_that_was_written_is_the_heir_s_as_it_is() {
     let host = Host::new();
-    let mut doomed = run(
-        &host,
-        &["--on-owner-death", "keep", "--timeout", "1s"],
-        "sleep 1000",
-    );
+    let mut doomed = run(&host, &["--on-owner-death", "keep"], WAITS);
     doomed.env("AIRTIGHT_TEST_STEP", "end:KILL");
-    assert_eq!(Output::of(&mut doomed).code, 137);
+    let doomed = Run::ready(&mut doomed);
+    doomed.signal(Signal::SIGTERM);
+    assert_eq!(doomed.end().code, 137);
     let path = host.path("verdict.json");
     let flag = format!("--verdict={}", path.display());
     let heir = Output::of(&mut run(&host, &[&flag], "exit 9"));
-    assert_eq!(heir.code, 124, "{heir:?}");
-    assert_eq!(runs::verdict(&path)["cause"], "timeout");
+    assert_eq!(heir.code, 6, "{heir:?}");
+    assert_eq!(runs::verdict(&path)["cause"], "stopped");
     host.assert_clean();
 }
 
