@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{out, settings};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::living::Living;
-use crate::living::attach::{DEFAULT, DetachKeys, End, Leaving, Wish, attach};
+use crate::living::attach::{DEFAULT, DetachKeys, End, Leaving, Unread, Wish, attach};
+use crate::run::seen;
+use crate::run::signals::Signals;
 use crate::run::state::State;
 
 const AFTER: &str = "\
@@ -59,7 +61,6 @@ pub fn command() -> Command {
 pub async fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
     let word = matches.get_one::<String>("run").map_or("", String::as_str);
     let id = state.named(word)?;
-    let run = Living::find(state, &id).await?;
     let wish = Wish {
         input: !matches.get_flag("no-stdin"),
         signals: matches
@@ -67,30 +68,33 @@ pub async fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
             .copied()
             .unwrap_or(true),
         keys: matches.get_one("detach-keys").cloned().unwrap_or_default(),
+        unread: Unread::Leave,
         remark: &|what| out::tell(what),
     };
-    Ok(match attach(state, &run, &wish).await? {
-        End::Run(end) => {
-            if let Some(reason) = &end.lost {
-                out::tell(format_args!("run {id} was lost: {reason}"));
+    let mut signals = Signals::listen()?;
+    loop {
+        let run = Living::find(state, &id).await?;
+        return Ok(match attach(state, &run, &wish, &mut signals).await? {
+            End::Run(end) => {
+                if let Some(reason) = &end.lost {
+                    out::tell(format_args!("run {id} was lost: {reason}"));
+                }
+                // Every cause's code is a byte.
+                ExitCode::from(u8::try_from(end.exit_code).unwrap_or(u8::MAX))
             }
-            // Every cause's code is a byte.
-            ExitCode::from(u8::try_from(end.exit_code).unwrap_or(u8::MAX))
-        }
-        End::Left(Leaving::Keys) => {
-            // The cursor is where the run's terminal left it.
-            out::print_harmless("\n")?;
-            out::tell(format_args!("left run {id}, which goes on"));
-            ExitCode::SUCCESS
-        }
-        End::Left(Leaving::Unread) => ExitCode::SUCCESS,
-        End::Left(Leaving::Signal(number)) => {
-            ExitCode::from(u8::try_from(number.saturating_add(128)).unwrap_or(u8::MAX))
-        }
-        End::Nobody => {
-            return Err(Failure::host(format!("run {id} has lost its owner"))
-                .because("it goes on, and nobody is there to say how it ends")
-                .hint("airtight run with its --key picks it up, and ends as it ends"));
-        }
-    })
+            End::Left(Leaving::Keys) => {
+                // The cursor is where the run's terminal left it.
+                out::print("\n")?;
+                out::tell(format_args!("left run {id}, which goes on"));
+                ExitCode::SUCCESS
+            }
+            End::Left(Leaving::Unread) => ExitCode::SUCCESS,
+            End::Left(Leaving::Signal(number)) => {
+                ExitCode::from(u8::try_from(number.saturating_add(128)).unwrap_or(u8::MAX))
+            }
+            End::Orphaned(_) => return Err(seen::orphaned(&id)),
+            // Another one may have begun in its place; else it is not found now.
+            End::Gone => continue,
+        });
+    }
 }

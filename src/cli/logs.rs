@@ -2,6 +2,7 @@
 //!
 //! Its stdout goes to ours and its stderr to ours, byte for byte.
 
+use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -10,10 +11,12 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::time::point;
 use crate::failure::{Context, Kind, Result};
-use crate::living::over::until_over;
+use crate::living::over::{Over, end_of_log, over};
+use crate::log::follow::{Ending, Following};
 use crate::log::select::{Times, Wanted};
 use crate::log::show::Showing;
-use crate::run::seen;
+use crate::log::writer;
+use crate::run::seen::{self, Seen};
 use crate::run::state::State;
 use crate::run::thread::on_a_thread;
 
@@ -98,27 +101,42 @@ pub async fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
         true => Times::Shown,
         false => Times::Hidden,
     };
-    let watch = match matches.get_flag("follow") {
-        true => run.watch().ok(),
-        false => None,
-    };
-    // Before the first look: what is written between the two is news.
-    let following = matches.get_flag("follow").then(|| run.follow(&log));
-    let following = following.transpose().or_fail(Kind::Host, cannot)?;
-    let showing = Showing::of(&log, (wanted, times), following).or_fail(Kind::Host, cannot)?;
-    let shown = on_a_thread("log", move || {
-        showing.show().or_fail(Kind::Host, || "cannot show the log")
-    });
-    let mut shown = pin!(shown);
-    // An owner that dies over it leaves a log that does not end by itself.
-    let over = async {
-        if let Some(watch) = watch {
-            until_over(state, &run.id, watch).await?;
-        }
-        std::future::pending().await
-    };
-    tokio::select! {
-        shown = &mut shown => shown.map(|_| ExitCode::SUCCESS),
-        over = over => over,
+    if !matches.get_flag("follow") {
+        let showing = Showing::of(&log, (wanted, times), None).or_fail(Kind::Host, cannot)?;
+        showing.show().or_fail(Kind::Host, cannot)?;
+        return Ok(ExitCode::SUCCESS);
     }
+    // Before the first look: what is written between the two is news.
+    let (following, ending) = Following::begin(&log).or_fail(Kind::Host, cannot)?;
+    let showing =
+        Showing::of(&log, (wanted, times), Some(following)).or_fail(Kind::Host, cannot)?;
+    let mut shown = pin!(on_a_thread("log", move || {
+        showing.show().or_fail(Kind::Host, || "cannot show the log")
+    }));
+    tokio::select! {
+        shown = &mut shown => drop(shown?),
+        ended = until_ended(state, &run, &log, &ending) => {
+            ended?;
+            shown.await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells the end of the log when the run has ended. One without an owner goes on, and its log with it.
+async fn until_ended(state: &State, run: &Seen, log: &Path, ending: &Ending) -> Result<()> {
+    if let Ok(watch) = run.watch()
+        && let (Over::Ended(_), _) = over(state, watch).await?
+    {
+        end_of_log(log.to_owned(), ending).await;
+        return Ok(());
+    }
+    let log = log.to_owned();
+    on_a_thread("log end", move || {
+        writer::wait_for_end(&log);
+        Ok(())
+    })
+    .await?;
+    ending.tell();
+    Ok(())
 }

@@ -244,7 +244,7 @@ async fn verb(matches: &ArgMatches) -> Result<ExitCode> {
         Some(("ps", matches)) => ps::run(matches, &globals.state),
         Some(("logs", matches)) => logs::run(matches, &globals.state).await,
         Some(("attach", matches)) => attach::run(matches, &globals.state).await,
-        Some(("wait", matches)) => wait::run(matches, &globals.state),
+        Some(("wait", matches)) => wait::run(matches, &globals.state).await,
         Some(("inspect", matches)) => inspect::run(matches, &globals.state),
         Some(("rm", matches)) => rm::run(matches, &globals.state).await,
         Some(("bundle", matches)) => bundle::run(matches, &globals)

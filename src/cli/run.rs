@@ -31,7 +31,7 @@ use crate::run::papers::Holding;
 use crate::run::preview::Preview;
 use crate::run::step::{Step, reached};
 use crate::run::verdict::{Phases, Verdict};
-use crate::run::{self, Connection, Executed, Job, Outcome};
+use crate::run::{Beginning, Connection, Job, Outcome};
 use crate::spec;
 use crate::survey::Survey;
 
@@ -247,23 +247,12 @@ async fn begin(
             Some(_) => Holding::Detached,
             None => Holding::Foreground,
         },
+        beginning: Beginning::Any,
     };
     let begun = phases.clone();
-    run_or_attach(job, phases)
+    beside::run_or_attach(job, phases)
         .await
         .map_err(|failure| (failure, begun))
-}
-
-/// Until there is an end: a run that we are attached to may lose its owner, and be picked up.
-async fn run_or_attach(job: Job<'_>, phases: Phases) -> Result<Outcome> {
-    loop {
-        if let Executed::Ended(outcome) = run::execute(job, phases.clone()).await? {
-            return Ok(*outcome);
-        }
-        if let Some(outcome) = beside::outcome(job.state, job.plan, phases.clone()).await? {
-            return Ok(outcome);
-        }
-    }
 }
 
 /// Everything that is decided before anything exists, and what it was decided upon.

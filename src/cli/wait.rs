@@ -6,6 +6,7 @@ use clap::{ArgMatches, Command};
 
 use super::{out, runs};
 use crate::failure::Result;
+use crate::living::over::{Over, over};
 use crate::run::seen;
 use crate::run::state::State;
 
@@ -23,22 +24,20 @@ pub fn command() -> Command {
 }
 
 /// Waits and prints.
-pub fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
+pub async fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
     let words: Vec<&String> = runs::words(matches).collect();
     // All are found before one is waited for: what is removed at its end is known by then.
     let mut watches = Vec::new();
     for word in words {
         let run = seen::named(state, word)?;
-        watches.push((run.id.clone(), run.watch()?));
+        watches.push(run.watch()?);
     }
     let mut code = ExitCode::SUCCESS;
-    for (id, mut watch) in watches {
-        watch.wait();
-        // Its owner may have died while it goes on.
-        if let Ok(run) = seen::named(state, id.as_str()) {
-            run.watch()?;
-        }
-        let end = watch.end()?;
+    for watch in watches {
+        let id = watch.id.clone();
+        let (Over::Ended(end), _) = over(state, watch).await? else {
+            return Err(seen::orphaned(&id));
+        };
         if let Some(reason) = &end.lost {
             out::tell(format_args!("run {id} was lost: {reason}"));
             code = ExitCode::FAILURE;

@@ -113,6 +113,11 @@ impl Connection {
         tokio::spawn(async move { self.next().await });
     }
 
+    /// Says that it is too early.
+    pub fn not_yet(&self) {
+        self.answer(&Reply::NotYet);
+    }
+
     /// Hands over what it asked for.
     pub fn attached(&self, terminal: bool, input: bool, descriptors: &[BorrowedFd<'_>]) {
         self.answer_with(&Reply::Attached { terminal, input }, descriptors);
@@ -216,7 +221,8 @@ impl Order {
             Request::Stop { .. } => {
                 self.connection.ends_within(Duration::ZERO);
             }
-            Request::Signal(_) | Request::Guard(_) | Request::Attach => {
+            Request::Attach => self.connection.attached(false, false, &[]),
+            Request::Signal(_) | Request::Guard(_) => {
                 self.connection.refuse("its payload has ended");
             }
         }

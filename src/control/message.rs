@@ -61,6 +61,8 @@ pub enum Reply {
         /// What is typed, or written, reaches it.
         input: bool,
     },
+    /// It can be done once the payload runs.
+    NotYet,
     /// It will not be done.
     Refused {
         /// Why not.

@@ -12,7 +12,7 @@ use super::{Answered, Asked, CHANGING, Living, PAUSE};
 use crate::control::message::{Reply, Request};
 use crate::failure::Result;
 use crate::id::ContainerId;
-use crate::reap;
+use crate::reap::{self, Kept};
 use crate::run::first::FirstProcess;
 use crate::run::note::Note;
 use crate::run::state::{Found, State};
@@ -61,7 +61,9 @@ async fn until_over(state: &State, run: &Living, answered: Answered) -> Result<V
     let Answered { owner, reply, .. } = answered;
     let ladder = match reply {
         Reply::Ends(limit) => limit,
-        Reply::Done | Reply::Attached { .. } | Reply::Refused { .. } => Duration::ZERO,
+        Reply::Done | Reply::Attached { .. } | Reply::NotYet | Reply::Refused { .. } => {
+            Duration::ZERO
+        }
     };
     let mut gone = std::pin::pin!(owner.gone());
     if timeout(ladder.saturating_add(SLACK), &mut gone)
@@ -121,7 +123,7 @@ async fn end_orphan(state: &State, id: &ContainerId, how: Stop) -> Result<Vec<St
         ));
     }
     drop(dir);
-    remarks.extend(reap::dead_owner(state, id).await?);
+    remarks.extend(reap::dead_owner(state, id, Kept::Undo).await?);
     Ok(remarks)
 }
 
@@ -130,7 +132,7 @@ async fn undo(state: &State, id: &ContainerId) -> Result<Vec<String>> {
     match state.find(id)? {
         Found::Dead(lock) => {
             drop(lock);
-            reap::dead_owner(state, id).await
+            reap::dead_owner(state, id, Kept::Undo).await
         }
         Found::Held | Found::Absent => Ok(Vec::new()),
     }

@@ -1,7 +1,7 @@
-//! Being told that a log has grown, or that nobody writes it any more, without looking again and again.
+//! Being told that a log has grown, without looking again and again.
 //!
-//! Two threads wait in the kernel: one for changes in the directory (inotify(7)), one for locks that the
-//! run's owner and the log's writer hold while they live.
+//! A thread waits in the kernel for changes in the directory (inotify(7)). That nothing more will come is told by
+//! whoever knows.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -12,8 +12,6 @@ use std::time::SystemTime;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
-use super::writer;
-
 /// What happened to a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
@@ -23,12 +21,24 @@ pub enum News {
     Ended,
 }
 
+/// Tells that a log has ended: what is in it by then is still read.
+#[derive(Debug)]
+pub struct Ending(Sender<News>);
+
+impl Ending {
+    /// Tells it.
+    pub fn tell(&self) {
+        // Nobody may be listening any more.
+        let _ = self.0.send(News::Ended);
+    }
+}
+
 /// The news of one log.
 pub struct Following(Receiver<News>);
 
 impl Following {
-    /// Of the log in `dir`, which ends when `owner_ends` has returned and nobody writes.
-    pub fn begin(dir: &Path, owner_ends: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    /// Of the log in `dir`; it ends when that is told.
+    pub fn begin(dir: &Path) -> io::Result<(Self, Ending)> {
         let (sender, receiver) = channel();
         let watch = inotify::init(CreateFlags::CLOEXEC)?;
         inotify::add_watch(&watch, dir, WatchFlags::MODIFY | WatchFlags::CREATE)?;
@@ -36,16 +46,7 @@ impl Following {
         thread::Builder::new()
             .name("log".into())
             .spawn(move || tell_changes(&watch, &grown))?;
-        let dir = dir.to_owned();
-        thread::Builder::new()
-            .name("log end".into())
-            .spawn(move || {
-                owner_ends();
-                writer::wait_for_end(&dir);
-                // Nobody may be listening any more.
-                let _ = sender.send(News::Ended);
-            })?;
-        Ok(Self(receiver))
+        Ok((Self(receiver), Ending(sender)))
     }
 
     /// The next news, or that it is `until`.

@@ -52,6 +52,15 @@ impl Reader {
         Ok(reader)
     }
 
+    /// Behind everything that is written.
+    pub fn at_end(dir: &Path) -> io::Result<Self> {
+        let Some(number) = files::numbers(dir)?.last().copied() else {
+            return Ok(Self::new(dir));
+        };
+        let offset = std::fs::metadata(files::path(dir, number)).map_or(0, |file| file.len());
+        Self::at(dir, Place { number, offset })
+    }
+
     /// Appends the next record to `line`, and says where it begins; `None` where there is no further one
     /// at the moment.
     pub fn next(&mut self, line: &mut Vec<u8>) -> io::Result<Option<Place>> {

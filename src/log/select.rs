@@ -57,6 +57,9 @@ impl Selection {
         let Some(tail) = wanted.tail else {
             return Ok((all, Reader::new(dir)));
         };
+        if tail == 0 {
+            return Ok((all, Reader::at_end(dir)?));
+        }
         let mut last: VecDeque<(Place, Open)> = VecDeque::new();
         let mut reader = Reader::new(dir);
         let mut line = Vec::new();

@@ -13,7 +13,8 @@ mod sweep;
 use std::collections::BTreeSet;
 
 use self::answers::Answers;
-use self::reaper::{Kept, Mode, Reaper, Turn};
+pub use self::reaper::Kept;
+use self::reaper::{Mode, Reaper, Turn};
 use crate::containerd::Client;
 use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
@@ -37,9 +38,9 @@ pub async fn dead_owners(state: &State) -> Result<Vec<String>> {
     Ok(reaped.iter().flat_map(Reaped::leftovers).collect())
 }
 
-/// The same for one run, whose time is over even if it was to be kept.
-pub async fn dead_owner(state: &State, id: &ContainerId) -> Result<Vec<String>> {
-    let mut reaper = Reaper::new(state, Mode::Undo, Kept::Undo, Answers::default());
+/// The same for one run.
+pub async fn dead_owner(state: &State, id: &ContainerId, kept: Kept) -> Result<Vec<String>> {
+    let mut reaper = Reaper::new(state, Mode::Undo, kept, Answers::default());
     if let Turn::Broken(_, why) = reaper.recorded(id).await {
         reaper.give_up(id, why.to_string());
     }

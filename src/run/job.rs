@@ -24,6 +24,15 @@ pub struct Connection {
     pub namespace: String,
 }
 
+/// What a run with a key begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// Nothing, or the run with its key that has lost its owner.
+    Any,
+    /// That run alone.
+    Heir,
+}
+
 /// Everything that one run is about.
 #[derive(Clone, Copy)]
 #[allow(missing_docs, reason = "each type says what it is")]
@@ -39,6 +48,8 @@ pub struct Job<'a> {
     pub on_start: &'a dyn Fn(),
     /// Who holds it.
     pub holding: Holding,
+    /// What it may begin with.
+    pub beginning: Beginning,
 }
 
 impl Job<'_> {

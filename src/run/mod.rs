@@ -49,7 +49,7 @@ mod wait;
 use self::adopt::Orphan;
 use self::earlier::Earlier;
 use self::end::End;
-pub use self::job::{Connection, Job};
+pub use self::job::{Beginning, Connection, Job};
 use self::launch::Launch;
 use self::live::live;
 use self::papers::Papers;
@@ -78,22 +78,23 @@ pub enum Executed {
     Ended(Box<Outcome>),
     /// Nothing: another run with its key lives, which it is to be beside (`--on-conflict attach`).
     Held,
+    /// Nothing: the run that was to be picked up is not there any more.
+    Gone,
 }
 
 /// Runs the plan to its end. `phases` has been started by the caller, when the command was.
 ///
 /// An error means that nothing was begun; a run that failed half-way is an outcome.
-pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Executed> {
+pub async fn execute(job: Job<'_>, mut phases: Phases, signals: &mut Signals) -> Result<Executed> {
     job.check_streams()?;
-    let mut signals = Signals::listen()?;
-    let begun = begin(job, &mut signals).await?;
+    let begun = begin(job, signals).await?;
     phases.lap("record");
     let (record, client, dir, heir_of, ran) = match begun {
-        Begun::Nothing => return Ok(Executed::Held),
+        Begun::Nothing(why) => return Ok(why),
         Begun::PickedUp(orphan) => {
             (job.on_start)();
             let heir_of = Some(orphan.heir_of);
-            let taken = orphan.run(job, &mut signals, &mut phases).await;
+            let taken = orphan.run(job, signals, &mut phases).await;
             let (record, client, dir, ran) = taken;
             (record, client, dir, heir_of, ran)
         }
@@ -104,7 +105,7 @@ pub async fn execute(job: Job<'_>, mut phases: Phases) -> Result<Executed> {
                 record: &record,
                 dir: &dir,
             };
-            let ran = run(launch, &mut signals, &mut phases).await;
+            let ran = run(launch, signals, &mut phases).await;
             (*record, job.client.clone(), dir, None, ran)
         }
     };
@@ -160,20 +161,24 @@ enum Begun {
     Made(Box<Record>, RunDir),
     /// A run with the same key that has lost its owner.
     PickedUp(Box<Orphan>),
-    /// Another one with the same key lives, and may go on.
-    Nothing,
+    /// And that is how it is.
+    Nothing(Executed),
 }
 
 async fn begin(job: Job<'_>, signals: &mut Signals) -> Result<Begun> {
     loop {
         if let Some(key) = &job.plan.key {
             match job.earlier(key, signals).await? {
+                Earlier::Nothing if job.beginning == Beginning::Heir => {
+                    return Ok(Begun::Nothing(Executed::Gone));
+                }
                 Earlier::Nothing => {}
                 Earlier::Orphaned(orphan) => return Ok(Begun::PickedUp(orphan)),
-                Earlier::Living => return Ok(Begun::Nothing),
+                Earlier::Living => return Ok(Begun::Nothing(Executed::Held)),
             }
         }
         let record = job.record()?;
+        names::must_be_free(job.state, &record.id)?;
         names::cgroup_must_be_free(&record)?;
         match job.state.create(&record) {
             // Another one with the same key was quicker.

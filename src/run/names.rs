@@ -11,7 +11,29 @@ use super::state::State;
 use crate::cgroup::Group;
 use crate::containerd::Client;
 use crate::failure::{Failure, Result};
+use crate::id::ContainerId;
 use crate::owner::Life;
+
+/// Refuses the name of a run that lives.
+pub fn must_be_free(state: &State, id: &ContainerId) -> Result<()> {
+    let owner = match state.is_alive(id) {
+        true => state.record(id).ok().flatten().map(|record| record.owner),
+        false => None,
+    };
+    match owner {
+        Some(owner) if owner.life() != Life::Dead => {
+            Err(Failure::usage(format!("the name {id} is in use"))
+                .because(format!(
+                    "its run is alive, and process {} owns it",
+                    owner.pid
+                ))
+                .hint(format!(
+                    "choose another --name; airtight rm -f {id} ends that run"
+                )))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
 
 /// Refuses a name whose cgroup is lived in, or another living run's. Comes before the record, which would
 /// have everybody in that cgroup killed.

@@ -53,7 +53,7 @@ impl Supervisor<'_> {
                     let both = [terminal, screen.as_fd()];
                     connection.attached(true, self.takes_keys, &both);
                 }
-                Err(why) => connection.refuse(why.to_string()),
+                Err(why) => connection.refuse(format!("it can have no further viewer: {why}")),
             },
             (None, Some(stdin)) => connection.attached(false, true, &[stdin.as_fd()]),
             (None, None) => connection.attached(false, false, &[]),
@@ -101,7 +101,8 @@ pub async fn end_ordered(orders: &mut Orders) -> i32 {
                 order.connection.done();
                 return number;
             }
-            Request::Signal(_) | Request::Guard(_) | Request::Attach => {
+            Request::Attach => order.connection.not_yet(),
+            Request::Signal(_) | Request::Guard(_) => {
                 let why = "its payload does not run yet";
                 order.connection.refuse_with(why, "try again in a moment");
             }

@@ -43,6 +43,8 @@ use crate::plan::Plan;
 /// How long the end of the log is waited for. The shim gives its writer 12 s (containerd,
 /// `pkg/process/io_util.go`, `binaryIOProcTermTimeout`).
 const LOG_LIMIT: Duration = Duration::from_secs(15);
+/// The same where the task could not be deleted: then the shim goes on holding the log's pipes.
+const STUCK_LOG_LIMIT: Duration = Duration::from_secs(2);
 
 const ABOUT: &str = "about.json";
 const PLAN: &str = "plan.json";
@@ -215,7 +217,11 @@ impl Papers {
         if let Some(log) = self.log() {
             // In a thread of its own: one that hangs is not waited for.
             let end = tokio::task::spawn_blocking(move || writer::wait_for_end(&log));
-            let _ = tokio::time::timeout(LOG_LIMIT, end).await;
+            let limit = match verdict.leftovers.is_empty() {
+                true => LOG_LIMIT,
+                false => STUCK_LOG_LIMIT,
+            };
+            let _ = tokio::time::timeout(limit, end).await;
         }
         if self.about.remove || !self.started.get() {
             return remove(&self.dir);
@@ -337,7 +343,8 @@ fn lock_of(dir: &Path, options: &OpenOptions) -> Result<Flock<File>> {
     options
         .open(dir.join(LOCK))
         .and_then(|file| {
-            let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+            // Who waits for an end has it for a moment when an owner dies.
+            let locked = Flock::lock(file, FlockArg::LockExclusive);
             locked.map_err(|(_, errno)| errno.into())
         })
         .or_fail(Kind::Host, || format!("cannot lock {}", dir.display()))

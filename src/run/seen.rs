@@ -5,8 +5,8 @@
 //! does not even that.
 
 use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::io::Seek;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use nix::errno::Errno;
@@ -17,10 +17,9 @@ use serde_json::Value;
 use super::papers::{self, About, End, Paper, Started};
 use super::record::Record;
 use super::state::{LOCK, State};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Context, Failure, Kind, Result};
 use crate::host;
 use crate::id::ContainerId;
-use crate::log::follow::Following;
 
 /// Where a run is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -201,6 +200,12 @@ impl Seen {
         papers::read(&self.dir, &Paper::Plan)
     }
 
+    /// Whether its payload has a terminal.
+    pub fn has_terminal(&self) -> bool {
+        let plan = self.plan().unwrap_or_default();
+        plan["process"]["terminal"].as_bool().unwrap_or_default()
+    }
+
     /// When its payload was started.
     pub fn started_at(&self) -> Option<SystemTime> {
         humantime::parse_rfc3339(&self.started.as_ref()?.started_at).ok()
@@ -211,13 +216,6 @@ impl Seen {
         humantime::parse_rfc3339(&self.about.as_ref()?.created_at).ok()
     }
 
-    /// News of its log.
-    pub fn follow(&self, log: &Path) -> io::Result<Following> {
-        // One without an owner is written to its end all the same.
-        let mut watch = self.watch().ok();
-        Following::begin(log, move || watch.iter_mut().for_each(Watch::wait))
-    }
-
     /// Removes what is kept of it, which must have ended.
     pub fn remove(&self, state: &State) -> Result<()> {
         sweep(state, &self.id)
@@ -226,12 +224,10 @@ impl Seen {
     /// What to wait with for its end; papers that are removed meanwhile do not matter to it.
     pub fn watch(&self) -> Result<Watch> {
         if self.condition == Condition::Orphaned {
-            let what = format!("cannot wait for run {}", self.id);
-            return Err(Failure::host(what)
-                .because("its owner has died, and nobody has picked it up yet")
-                .hint("airtight run with its --key does so, and ends as it ends"));
+            return Err(orphaned(&self.id));
         }
         Ok(Watch {
+            id: self.id.clone(),
             lock: File::open(self.dir.join(LOCK)).ok(),
             verdict: papers::open_verdict(&self.dir),
             about: self.about.clone(),
@@ -239,32 +235,62 @@ impl Seen {
     }
 }
 
+/// Why nobody can wait for the end of a run without an owner.
+pub fn orphaned(id: &ContainerId) -> Failure {
+    Failure::host(format!("cannot wait for run {id}"))
+        .because("its owner has died, and nobody has picked it up yet")
+        .hint("airtight run with its --key does so, and ends as it ends")
+}
+
 /// An end to wait for.
 #[derive(Debug)]
 pub struct Watch {
+    /// Of which run.
+    pub id: ContainerId,
     lock: Option<File>,
     verdict: Option<File>,
     about: Option<About>,
 }
 
 impl Watch {
-    /// Returns when the owner has ended.
+    /// Returns when it has no owner at the moment. One that has died may have an heir.
     pub fn wait(&mut self) {
         let Some(mut lock) = self.lock.take() else {
             return;
         };
         // The kernel lets us have it when the owner is gone, however it went.
-        while let Err((file, Errno::EINTR)) = Flock::lock(lock, FlockArg::LockShared) {
-            lock = file;
-        }
+        self.lock = loop {
+            match Flock::lock(lock, FlockArg::LockShared) {
+                Ok(free) => break free.unlock().ok(),
+                Err((file, Errno::EINTR)) => lock = file,
+                Err((file, _)) => break Some(file),
+            }
+        };
     }
 
-    /// How it ended, when it has.
-    pub fn end(self) -> Result<End> {
-        let said = self.verdict.map(End::of).transpose()?.flatten();
-        match (said, self.about) {
+    /// Whether it is of the run that `record` is of, and not of another one with its name.
+    pub fn is_of(&self, record: &Record) -> bool {
+        self.about
+            .as_ref()
+            .is_none_or(|about| about.token == record.token)
+    }
+
+    /// How it ended, where that is said.
+    pub fn said(&self) -> Result<Option<End>> {
+        let Some(verdict) = &self.verdict else {
+            return Ok(None);
+        };
+        let cannot = || "cannot read the verdict";
+        let mut verdict = verdict.try_clone().or_fail(Kind::Host, cannot)?;
+        verdict.rewind().or_fail(Kind::Host, cannot)?;
+        End::of(verdict)
+    }
+
+    /// How it ended, when nobody will say more.
+    pub fn end(&self) -> Result<End> {
+        match (self.said()?, &self.about) {
             (Some(end), _) => Ok(end),
-            (None, Some(about)) => End::unseen(&about, &host::boot_id()?),
+            (None, Some(about)) => End::unseen(about, &host::boot_id()?),
             (None, None) => Err(Failure::host("nothing is known of this run's end")
                 .because("its owner died before it had begun")),
         }

@@ -1,7 +1,7 @@
 //! Signals sent to airtight, which mean the payload.
 
 use nix::libc;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::failure::{Context, Kind, Result};
 use crate::signals;
@@ -23,9 +23,15 @@ const LISTENED: [i32; 8] = [
 /// Those that mean an end, before there is a payload that could have another opinion.
 pub const ENDS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 
+/// As many interrupts from the keyboard mean: now.
+pub const IMPATIENT: u32 = 3;
+
 /// The signals sent to us since this was made.
 #[derive(Debug)]
-pub struct Signals(UnboundedReceiver<i32>);
+pub struct Signals {
+    sender: UnboundedSender<i32>,
+    receiver: UnboundedReceiver<i32>,
+}
 
 impl Signals {
     /// From now on they no longer end airtight. Those that our parent ignored stay ignored.
@@ -44,16 +50,22 @@ impl Signals {
                 }
             });
         }
-        Ok(Self(receiver))
+        Ok(Self { sender, receiver })
     }
 
     /// The next one.
     pub async fn next(&mut self) -> i32 {
-        match self.0.recv().await {
+        match self.receiver.recv().await {
             Some(number) => number,
-            // The senders live as long as the runtime does.
+            // One of the senders is ours.
             None => std::future::pending().await,
         }
+    }
+
+    /// It is to come once more: whoever it was for did not hear it.
+    pub fn put_back(&self, number: i32) {
+        // The receiver is ours.
+        let _ = self.sender.send(number);
     }
 
     /// Resolves with the next one that would end a process; others are forgotten.

@@ -61,15 +61,21 @@ impl Output {
     fn relay_to(
         &mut self,
         mut from: File,
-        to: File,
-        also: impl FnMut(&[u8]) + Send + 'static,
+        mut to: File,
+        mut also: impl FnMut(&[u8]) + Send + 'static,
     ) -> io::Result<()> {
         let reader_gone = self.reader_gone.clone();
         let copy = Copy::spawn(move || {
-            if copy_and(&mut from, to, also) == Ended::Target {
+            let both = |bytes: &[u8]| {
+                also(bytes);
+                write_all(&mut to, bytes)
+            };
+            if copy_with(&mut from, both) == Ended::Target {
                 reader_gone.notify_one();
-                // It ends with an error where a pseudo-terminal's last user is gone.
-                let _ = io::copy(&mut from, &mut io::sink());
+                copy_with(&mut from, |bytes| {
+                    also(bytes);
+                    Ok(())
+                });
             }
         })?;
         self.copies.push(copy);
@@ -220,12 +226,12 @@ fn copy_out(to: File) -> io::Result<(OwnedFd, Copy)> {
 }
 
 /// Copies until the end of `from` or until `to` takes no more.
-pub fn copy(from: &mut File, to: File) -> Ended {
-    copy_and(from, to, |_| {})
+pub fn copy(from: &mut File, mut to: File) -> Ended {
+    copy_with(from, |bytes| write_all(&mut to, bytes))
 }
 
-/// The same, and `also` is given all of it.
-fn copy_and(from: &mut File, mut to: File, mut also: impl FnMut(&[u8])) -> Ended {
+/// The same, to whatever takes it.
+fn copy_with(from: &mut File, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> Ended {
     let mut buffer = [0; 64 << 10];
     loop {
         let read = match from.read(&mut buffer) {
@@ -236,11 +242,9 @@ fn copy_and(from: &mut File, mut to: File, mut also: impl FnMut(&[u8])) -> Ended
             Err(_) => return Ended::Source,
         };
         // Within bounds: read() returns at most the buffer's length.
-        let bytes = &buffer[..read];
-        if write_all(&mut to, bytes).is_err() {
+        if take(&buffer[..read]).is_err() {
             return Ended::Target;
         }
-        also(bytes);
     }
 }
 

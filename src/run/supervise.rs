@@ -20,7 +20,7 @@ use super::guard::Beside;
 use super::progress::{AFTER_END, AFTER_KILL, Payload, Progress, Rung, after};
 use super::record::Record;
 use super::shim::{self, Shim};
-use super::signals::Signals;
+use super::signals::{IMPATIENT, Signals};
 use super::stdio::Output;
 use super::step::{Step, reached};
 use super::terminal::Terminal;
@@ -30,9 +30,6 @@ use crate::control::Orders;
 use crate::failure::Result;
 use crate::leash::{Event, Leash, SignalNumber, SignalRefusal};
 use crate::plan::StopPlan;
-
-/// As many interrupts from the keyboard mean: now.
-const IMPATIENT: u32 = 3;
 
 /// The future that knows when containerd considers the task ended.
 pub type WaitForTask = Pin<Box<dyn Future<Output = TaskEnd>>>;

@@ -34,9 +34,8 @@ impl Terminal {
     /// when nobody inside uses the terminal any more.
     pub fn connect(master: OwnedFd, interactive: bool, output: &mut Output) -> Result<Self> {
         let cannot = || "cannot connect the payload's terminal";
-        let mut raw = None;
+        let raw = raw_mode(interactive)?;
         if interactive {
-            raw = RawMode::enter().or_fail(Kind::Host, cannot)?;
             let keys = io::stdin().as_fd().try_clone_to_owned();
             let keys =
                 keys.and_then(|keys| Ok((File::from(keys), File::from(master.try_clone()?))));

@@ -1,48 +1,99 @@
-//! `--on-conflict attach`: another run with the same key lives, and this command ends as that does.
+//! `--on-conflict attach`: where another run with the same key lives, this command ends as that does.
+//!
+//! In: a job. Out: its outcome, or that of the run it is in conflict with. A run that loses its owner meanwhile becomes
+//! ours, where it was to be kept; it is never begun anew by one that was beside it.
 
 use crate::cli::out;
 use crate::failure::{Failure, Kind, Result};
 use crate::living::Living;
-use crate::living::attach::{DetachKeys, End, Leaving, Wish, attach};
-use crate::plan::Plan;
-use crate::run::Outcome;
-use crate::run::papers;
-use crate::run::state::State;
+use crate::living::attach::{DetachKeys, End, Leaving, Orphaned, Unread, Wish, attach};
+use crate::run::signals::Signals;
 use crate::run::verdict::{Cause, Phases, RunFacts, Verdict};
+use crate::run::{self, Beginning, Executed, Job, Outcome, papers};
 
-/// The outcome of the run that `plan` is in conflict with; none where it has lost its owner, and may be ours.
-pub async fn outcome(state: &State, plan: &Plan, mut phases: Phases) -> Result<Option<Outcome>> {
-    let Some(run) = Living::look(state, &plan.id).await? else {
-        return Ok(None);
-    };
+/// Runs the job, or stays beside the run that has its key.
+pub async fn run_or_attach(mut job: Job<'_>, phases: Phases) -> Result<Outcome> {
+    let mut signals = Signals::listen()?;
+    // The run that we were beside, if it has lost its owner.
+    let mut orphaned: Option<(Facts, Box<Orphaned>)> = None;
+    loop {
+        job.beginning = match orphaned {
+            Some(_) => Beginning::Heir,
+            None => Beginning::Any,
+        };
+        match (
+            run::execute(job, phases.clone(), &mut signals).await?,
+            orphaned.take(),
+        ) {
+            (Executed::Ended(outcome), before) => {
+                if let Some(output) = before.and_then(|(_, orphaned)| orphaned.output) {
+                    output.finish().await;
+                }
+                return Ok(*outcome);
+            }
+            // Another one has picked it up, and has seen it to its end.
+            (Executed::Gone, Some((facts, orphaned))) => {
+                return facts.outcome(&orphaned.watch.end()?, phases);
+            }
+            (Executed::Gone | Executed::Held, _) => {}
+        }
+        let Some(run) = Living::look(job.state, &job.plan.id).await? else {
+            continue;
+        };
+        let facts = Facts::of(&run);
+        match beside(job, &run, &mut signals).await? {
+            End::Run(end) => return facts.outcome(&end, phases),
+            End::Left(why) => return Err(left(&run, why)),
+            End::Orphaned(run) => orphaned = Some((facts, run)),
+            End::Gone => {}
+        }
+    }
+}
+
+async fn beside(job: Job<'_>, run: &Living, signals: &mut Signals) -> Result<End> {
     let owner = run.record.owner.pid;
     out::tell(format_args!(
         "attached to run {}, which has this key and is process {owner}'s",
         run.id
     ));
+    if job.plan.stop.time_limit.is_some() {
+        out::tell("its own time limit holds, not --timeout");
+    }
+    (job.on_start)();
     let wish = Wish {
-        input: plan.process.interactive,
+        input: job.plan.process.interactive,
         signals: true,
         keys: DetachKeys::default(),
+        unread: Unread::Stay,
         remark: &|what| out::tell(what),
     };
-    let end = match attach(state, &run, &wish).await? {
-        End::Run(end) => end,
-        End::Left(why) => return Err(left(&run, why)),
-        End::Nobody => return Ok(None),
-    };
-    phases.lap("attached");
-    let verdict = Verdict::beside(owner, RunFacts::of(&run.record), cause(&end), phases);
-    Ok(Some(Outcome {
-        verdict,
-        failure: None,
-    }))
+    attach(job.state, run, &wish, signals).await
 }
 
-fn cause(end: &papers::End) -> Cause {
-    end.cause().unwrap_or_else(|| Cause::Lost {
-        reason: "what its owner has written of its end is not understood".into(),
-    })
+/// What the verdict says of another one's run.
+struct Facts {
+    owner: u32,
+    run: RunFacts,
+}
+
+impl Facts {
+    fn of(run: &Living) -> Self {
+        Self {
+            owner: run.record.owner.pid,
+            run: RunFacts::of(&run.record),
+        }
+    }
+
+    fn outcome(self, end: &papers::End, mut phases: Phases) -> Result<Outcome> {
+        phases.lap("attached");
+        let cause = end.cause().unwrap_or_else(|| Cause::Lost {
+            reason: "what its owner has written of its end is not understood".into(),
+        });
+        Ok(Outcome {
+            verdict: Verdict::beside(self.owner, self.run, cause, phases),
+            failure: None,
+        })
+    }
 }
 
 /// Nobody knows yet how it ends.
@@ -50,7 +101,6 @@ fn left(run: &Living, why: Leaving) -> Failure {
     let what = format!("left run {}, which goes on", run.id);
     match why {
         Leaving::Signal(number) => Failure::new(Kind::Interrupted(number), what),
-        Leaving::Unread => Failure::host(what).because("nobody reads its output here any more"),
-        Leaving::Keys => Failure::host(what),
+        Leaving::Keys | Leaving::Unread => Failure::host(what),
     }
 }

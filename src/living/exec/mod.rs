@@ -33,7 +33,7 @@ use crate::plan::Streams;
 use crate::run::fifo::Fifos;
 use crate::run::guard;
 use crate::run::runc::explain_command;
-use crate::run::signals::{ENDS, Signals};
+use crate::run::signals::{ENDS, IMPATIENT, Signals};
 use crate::run::stdio::Output;
 use crate::run::task::TaskStdio;
 use crate::run::terminal::{self, Terminal};
@@ -41,10 +41,10 @@ use crate::run::thread::on_a_thread;
 use crate::spec::rootfs_files;
 use crate::spec::user::Accounts;
 
-/// As many interrupts from the keyboard mean: now.
-const IMPATIENT: u32 = 3;
 /// From the death of the process to containerd's word of it, which a stopped shim never gives.
 const WORD: Duration = Duration::from_secs(30);
+/// How long a containerd that is well takes at most to say that it is there.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Between two looks whether someone else holds the process's output open.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -122,8 +122,13 @@ pub async fn detached(run: &Living, wish: &Wish) -> Result<End> {
 async fn reach(run: &Living) -> Result<Calls> {
     let record = &run.record;
     containerd::reach(&record.address).await?;
+    let client = Client::new(&record.address, &record.namespace)?;
+    let answers = client.answers_within(ANSWER, &record.address);
+    answers
+        .await
+        .map_err(|why| Failure::new(Kind::Containerd, "cannot start a command").because(why))?;
     Ok(Calls {
-        client: Client::new(&record.address, &record.namespace)?,
+        client,
         id: run.id.clone(),
         name: ContainerId::random()?,
     })
