@@ -115,56 +115,69 @@ fn name(step: &str, init: &str) -> String {
 
 const PAYLOAD: &str = "echo out; exit 7";
 
-fn at_each_step(host: &Host) -> Vec<Halted> {
-    let pairs = STEPS.iter().flat_map(|step| Halted::pair(host, step));
+fn at_each(host: &Host, steps: &[&'static str]) -> Vec<Halted> {
+    let pairs = steps.iter().flat_map(|step| Halted::pair(host, step));
     pairs.collect()
+}
+
+/// All of them at once. On one processor, a few: the others would be in the way of the containerd that comes back, which
+/// is not waited for as long as that takes there.
+fn turns() -> impl Iterator<Item = &'static [&'static str]> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    STEPS.chunks(if processors > 1 { STEPS.len() } else { 2 })
 }
 
 #[test]
 fn a_containerd_that_is_killed_and_started_again_at_any_step_changes_no_result() {
     let mut containerd = Containerd::start();
     let host = Host::at(containerd.address(), &["busybox"]);
-    let runs = at_each_step(&host);
-    let again = containerd.kill();
-    runs.iter().for_each(Halted::go_on);
-    // As long as the fault is to last.
-    sleep(Duration::from_secs(2));
-    containerd.start_again(again);
-    runs.into_iter().for_each(Halted::ends_well);
+    for steps in turns() {
+        let runs = at_each(&host, steps);
+        let again = containerd.kill();
+        runs.iter().for_each(Halted::go_on);
+        // As long as the fault is to last.
+        sleep(Duration::from_secs(2));
+        containerd.start_again(again);
+        runs.into_iter().for_each(Halted::ends_well);
+    }
 }
 
 #[test]
 fn a_containerd_that_stands_still_for_ten_seconds_at_any_step_changes_no_result() {
     let containerd = Containerd::start();
     let host = Host::at(containerd.address(), &["busybox"]);
-    let runs = at_each_step(&host);
-    containerd.signal(Signal::SIGSTOP);
-    runs.iter().for_each(Halted::go_on);
-    // As long as the fault is to last; longer than a shim may take to delete its task.
-    sleep(Duration::from_secs(11));
-    containerd.signal(Signal::SIGCONT);
-    runs.into_iter().for_each(Halted::ends_well);
+    for steps in turns() {
+        let runs = at_each(&host, steps);
+        containerd.signal(Signal::SIGSTOP);
+        runs.iter().for_each(Halted::go_on);
+        // As long as the fault is to last; longer than a shim may take to delete its task.
+        sleep(Duration::from_secs(11));
+        containerd.signal(Signal::SIGCONT);
+        runs.into_iter().for_each(Halted::ends_well);
+    }
 }
 
 #[test]
 fn a_containerd_that_is_killed_over_a_call_and_started_again_changes_no_result() {
     let mut containerd = Containerd::start();
     let host = Host::at(containerd.address(), &["busybox"]);
-    let runs = at_each_step(&host);
-    // Their calls lie in its socket when it dies.
-    containerd.signal(Signal::SIGSTOP);
-    runs.iter().for_each(Halted::go_on);
-    sleep(Duration::from_secs(1));
-    let again = containerd.kill();
-    containerd.start_again(again);
-    runs.into_iter().for_each(Halted::ends_well);
+    for steps in turns() {
+        let runs = at_each(&host, steps);
+        // Their calls lie in its socket when it dies.
+        containerd.signal(Signal::SIGSTOP);
+        runs.iter().for_each(Halted::go_on);
+        sleep(Duration::from_secs(1));
+        let again = containerd.kill();
+        containerd.start_again(again);
+        runs.into_iter().for_each(Halted::ends_well);
+    }
 }
 
 #[test]
 fn a_containerd_that_dies_for_good_is_named_and_what_is_left_is_undone_once_it_is_back() {
     let mut containerd = Containerd::start();
     let host = Host::at(containerd.address(), &["busybox"]);
-    let runs = at_each_step(&host);
+    let runs = at_each(&host, &STEPS);
     let again = containerd.kill();
     let start = Instant::now();
     runs.iter().for_each(Halted::go_on);
