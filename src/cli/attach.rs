@@ -13,11 +13,11 @@ use crate::run::signals::Signals;
 use crate::run::state::State;
 
 const AFTER: &str = "\
-Shows what the run writes from now on (airtight logs has what it wrote before), hands on what is typed where the run was started with -i, and ends as the run ends. Leaving changes nothing for the run.
+Shows what the run writes from now on (airtight logs has what it wrote before), hands on what is typed where the run was started with -i (in the foreground: with -it), and ends as the run ends. Leaving changes nothing for the run.
 
 Of a run in the foreground only a terminal is seen: what it writes without one goes to its caller alone.
 
-Signals: without a terminal, TERM stops the run (its stop signal, and SIGKILL after its stop timeout), and INT, HUP, QUIT, USR1, USR2 and ALRM go to the payload as they are; the third INT kills it. With a terminal, or --sig-proxy=false, they only end attach.
+Signals: without a terminal, TERM stops the run (its stop signal, and SIGKILL after its stop timeout), and INT, HUP, QUIT, USR1, USR2 and ALRM go to the payload as they are; the third INT kills it. With a terminal, or --sig-proxy=false, TERM, INT, HUP and QUIT end attach alone.
 
 Exit codes: the run's own; 0 left by the keys; 125 airtight failed, or nobody knows how the run ended; 128+n left by signal n.
 
