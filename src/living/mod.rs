@@ -4,6 +4,7 @@
 //! In: the state directory and a run. Out: what came of it. The owner alone decides about its run; nothing here
 //! removes what is a run's, but through [`crate::reap`] once the owner is dead.
 
+mod astray;
 pub mod attach;
 pub mod events;
 pub mod exec;
@@ -24,6 +25,7 @@ use crate::failure::{Context, Failure, Kind, Result};
 use crate::id::ContainerId;
 use crate::run::cleanup;
 use crate::run::record::Record;
+use crate::run::seen::{self, Condition};
 use crate::run::state::{Found, State};
 
 /// Between two looks at a run that is being made or removed at this moment.
@@ -63,12 +65,10 @@ struct Answered {
 impl Living {
     /// The run `id`, if its owner lives.
     pub async fn find(state: &State, id: &ContainerId) -> Result<Self> {
-        let ended = || {
-            Failure::usage(format!("run {id} does not run"))
-                .because("its owner has ended")
-                .hint("`airtight ps` lists what runs; of a run without an owner, stop and logs know, and its --key picks it up")
-        };
-        Self::look(state, id).await?.ok_or_else(ended)
+        match Self::look(state, id).await? {
+            Some(run) => Ok(run),
+            None => Err(no_owner(state, id)?),
+        }
     }
 
     /// The same; `None` when its owner is dead, or there is no such run any more.
@@ -151,4 +151,33 @@ impl Living {
             "run {id}: its owner, process {owner}, does not answer; everything inside was killed without it, and the rest is undone once it goes on (kill -CONT {owner}) or dies"
         ))
     }
+}
+
+/// Why nothing can be asked of a run that has no owner, or none that can be reached.
+fn no_owner(state: &State, id: &ContainerId) -> Result<Failure> {
+    if let Some(run) = astray::look(state, id)? {
+        return Ok(astray::failure(
+            &run,
+            format!("cannot ask for anything of run {id}"),
+        ));
+    }
+    let what = format!("run {id} does not run");
+    let Some(run) = seen::look(state, id)? else {
+        return Ok(Failure::usage(what)
+            .because("it has ended, and nothing is kept of it")
+            .hint("`airtight ps -a` lists what there is"));
+    };
+    Ok(match (&run.condition, &run.end) {
+        (Condition::Exited, Some(end)) => {
+            Failure::usage(what).because(format!("it has exited with code {}", end.exit_code))
+        }
+        (Condition::Lost, Some(end)) => {
+            let why = end.lost.as_deref().unwrap_or_default();
+            Failure::usage(what).because(format!("it is lost: {why}"))
+        }
+        (Condition::Orphaned, _) => Failure::usage(format!("run {id} has no owner to ask"))
+            .because("its owner has died, and the run is kept for another one")
+            .hint("airtight run with its --key picks it up; airtight stop ends it"),
+        _ => Failure::usage(what).because("its owner has just ended"),
+    })
 }

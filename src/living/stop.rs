@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::libc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Answered, Asked, CHANGING, Living, PAUSE};
+use super::{Answered, Asked, CHANGING, Living, PAUSE, astray};
 use crate::control::message::{Reply, Request};
 use crate::failure::Result;
 use crate::id::ContainerId;
@@ -18,9 +18,9 @@ use crate::run::note::Note;
 use crate::run::state::{Found, State};
 
 /// For an owner on a busy host, over what it has said itself.
-const SLACK: Duration = Duration::from_secs(5);
+pub(super) const SLACK: Duration = Duration::from_secs(5);
 /// From the death of everything inside to the owner's end, with a containerd that does not answer.
-const CLEANUP: Duration = Duration::from_secs(60);
+pub(super) const CLEANUP: Duration = Duration::from_secs(60);
 
 /// How to stop.
 #[derive(Debug, Clone, Copy, Default)]
@@ -100,7 +100,10 @@ async fn is_over(state: &State, run: &Living) -> Result<bool> {
 /// Ends a run whose owner has died, if it goes on: as its owner would have, and then it is undone.
 async fn end_orphan(state: &State, id: &ContainerId, how: Stop) -> Result<Vec<String>> {
     let Found::Dead(dir) = state.find(id)? else {
-        return Ok(Vec::new());
+        return match astray::look(state, id)? {
+            Some(run) => astray::end(&run).await.map(|said| vec![said]),
+            None => Ok(Vec::new()),
+        };
     };
     let mut remarks = Vec::new();
     if let Some(record) = dir.record()?

@@ -13,6 +13,7 @@
 
 mod about;
 mod end;
+mod holder;
 #[cfg(test)]
 mod tests;
 
@@ -30,8 +31,9 @@ use serde_json::{Map, Value};
 pub use self::about::{About, Holding, Started};
 pub use self::end::End;
 use self::end::{ROOM, end_of, lost, write_verdict};
+pub use self::holder::{Holder, holder};
 use super::record::Record;
-use super::state::{LOCK, RunDir, State, private_dir, write_private};
+use super::state::{LOCK, RunDir, State, is_locked, private_dir, write_private};
 use super::verdict::{Cause, Verdict};
 use crate::failure::{Context, Failure, Kind, Result};
 use crate::host;
@@ -65,7 +67,8 @@ pub struct Papers {
 
 impl Papers {
     /// Writes those of the run that `dir` belongs to; `plan` is masked. What was kept of an ended run of
-    /// the same name is removed: nobody else can be at it, for the name is ours.
+    /// the same name is removed: nobody else can be at it, for the name is ours. Only an owner whose run
+    /// directory somebody has removed may still live.
     pub fn begin(
         state: &State,
         dir: &RunDir,
@@ -75,6 +78,12 @@ impl Papers {
     ) -> Result<Self> {
         let about = About::of(plan, record, holding);
         let kept = state.kept(&record.id);
+        if have_an_owner(&kept) {
+            let what = format!("the name {} is in use", record.id);
+            return Err(Failure::usage(what)
+                .because("a detached run has it, whose run directory somebody has removed")
+                .hint("airtight rm -f ends and removes that run"));
+        }
         if holding == Holding::Foreground {
             remove(&kept)?;
             return Self::write(dir.path().to_owned(), about, plan, None);
@@ -277,6 +286,12 @@ impl Paper {
 /// The verdict among the papers in `dir`, be it written or not.
 pub fn open_verdict(dir: &Path) -> Option<File> {
     File::open(dir.join(VERDICT)).ok()
+}
+
+/// Whether an owner lives who has yet to say how the run of the papers in `dir` ended.
+pub fn have_an_owner(dir: &Path) -> bool {
+    // In this order: the end is said first, and then the lock is released.
+    is_locked(dir) && matches!(End::read(dir), Ok(None))
 }
 
 /// Where the log of the papers in `dir` is.

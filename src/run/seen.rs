@@ -117,8 +117,9 @@ pub fn look(state: &State, id: &ContainerId) -> Result<Option<Seen>> {
 
 fn glance(state: &State, id: &ContainerId) -> Result<Glance> {
     let kept = state.kept(id);
-    let owned = state.is_alive(id);
     let record = state.record(id).ok().flatten();
+    // Where somebody has removed the run directory, the lock of what is kept says that the owner lives.
+    let owned = state.is_alive(id) || record.is_none() && papers::have_an_owner(&kept);
     let alive = owned || record.as_ref().is_some_and(Record::is_kept);
     let is_kept = match record.filter(|_| alive) {
         // Of a run that has just begun, those of an ended one of its name may be there still.
@@ -204,6 +205,11 @@ impl Seen {
     pub fn has_terminal(&self) -> bool {
         let plan = self.plan().unwrap_or_default();
         plan["process"]["terminal"].as_bool().unwrap_or_default()
+    }
+
+    /// Who owns it though its run directory is gone, where that can be seen from here.
+    pub fn holder(&self) -> Option<papers::Holder> {
+        papers::holder(&self.dir)
     }
 
     /// When its payload was started.

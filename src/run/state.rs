@@ -26,7 +26,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use self::lock::{is_locked, lock, lock_root, open_lock, open_present_lock, try_lock};
+pub(super) use self::lock::is_locked;
+use self::lock::{lock, lock_root, open_lock, open_present_lock, try_lock};
 pub use self::run_dir::RunDir;
 use self::run_dir::read_record;
 use super::record::Record;

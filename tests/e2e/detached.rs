@@ -224,6 +224,43 @@ fn an_owner_that_was_killed_leaves_its_run_lost_and_its_log() {
 }
 
 #[test]
+fn a_run_whose_state_directory_is_gone_lives_and_is_stopped_through_its_owner() {
+    let host = Host::new();
+    let script = "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done";
+    let args = ["-d", "--name", "v", "busybox:test", "sh", "-c", script];
+    host.run(&args).ok();
+    until("its trap is set", || {
+        host.airtight(&["logs", "v"]).stdout == "ready\n"
+    });
+    let owner = host.owner("v");
+    fs::rename(host.state(), host.path("elsewhere")).unwrap();
+    assert_eq!(host.airtight(&["ps", "-q"]).ok(), "v\n");
+    assert_eq!(inspect(&host, "v")["state"], "running");
+    let refused = host.airtight(&["rm", "v"]);
+    assert!(refused.code == 1 && refused.stderr.contains("is alive"));
+    let killed = host.airtight(&["kill", "v"]);
+    let hint = format!("kill -TERM {owner} ");
+    assert!(
+        killed.code == 1 && killed.stderr.contains(&hint),
+        "{killed:?}"
+    );
+    let second = host.run(&["--name", "v", "busybox:test", "true"]);
+    assert!(second.code == 125 && second.stderr.contains("the name v is in use"));
+    assert!(!processes::below(&host.subpath()).is_empty());
+    let stopped = host.airtight(&["stop", "v"]);
+    assert_eq!((stopped.code, stopped.stdout.as_str()), (0, "v\n"));
+    let told = format!("process {owner}, was told");
+    assert!(stopped.stderr.contains(&told), "{stopped:?}");
+    assert_eq!(processes::below(&host.subpath()), [0; 0]);
+    let verdict = &inspect(&host, "v")["verdict"];
+    assert_eq!(
+        (&verdict["cause"], &verdict["exit_code"]),
+        (&"stopped".into(), &4.into())
+    );
+    rm(&host, &["v"]);
+}
+
+#[test]
 fn an_owner_that_was_killed_leaves_nothing_of_a_run_with_rm() {
     let host = Host::new();
     host.run(&["-d", "--rm", "--name", "n", "-i", "busybox:test", "cat"])
