@@ -124,6 +124,7 @@ fn status(run: &Seen, now: SystemTime) -> String {
     match run.condition {
         Condition::Created => "Created".into(),
         Condition::Running => up(run, now),
+        Condition::Orphaned if run.ended_unheard => "Ended, without an owner".into(),
         Condition::Orphaned => format!("{}, without an owner", up(run, now)),
         Condition::Exited => {
             let code = ended.map_or(125, |end| end.exit_code);

@@ -175,6 +175,9 @@ fn no_owner(state: &State, id: &ContainerId) -> Result<Failure> {
             let why = end.lost.as_deref().unwrap_or_default();
             Failure::usage(what).because(format!("it is lost: {why}"))
         }
+        (Condition::Orphaned, _) if run.ended_unheard => Failure::usage(what)
+            .because("it has ended without an owner, and its end is kept for another one")
+            .hint("airtight run with its --key ends as it did; airtight stop undoes it"),
         (Condition::Orphaned, _) => Failure::usage(format!("run {id} has no owner to ask"))
             .because("its owner has died, and the run is kept for another one")
             .hint("airtight run with its --key picks it up; airtight stop ends it"),

@@ -46,15 +46,22 @@ pub struct Figures {
 #[derive(Debug, Default)]
 pub struct Watch(HashMap<ContainerId, (Instant, Current)>);
 
-/// Every run whose owner lives, sorted by name.
+/// Every run whose owner lives, and those that go on without one, sorted by name.
 pub fn living(state: &State) -> Result<Vec<Living>> {
     let mut all = Vec::new();
     let mut ids = state.ids()?;
     ids.sort();
     for id in ids {
-        if matches!(state.find(&id)?, Found::Held)
-            && let Some(record) = state.record(&id)?
-        {
+        let found = state.find(&id)?;
+        let Some(record) = state.record(&id)? else {
+            continue;
+        };
+        let lives = match found {
+            Found::Held => true,
+            Found::Dead(_) => record.group()?.is_some_and(|group| !group.is_empty()),
+            Found::Absent => false,
+        };
+        if lives {
             let dir = state.directory(&id);
             all.push(Living { id, record, dir });
         }

@@ -9,13 +9,17 @@ use nix::libc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Answered, Asked, CHANGING, Living, PAUSE, astray};
+use crate::cgroup::Group;
 use crate::control::message::{Reply, Request};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::id::ContainerId;
 use crate::reap::{self, Kept};
+use crate::run::cleanup;
 use crate::run::first::FirstProcess;
+use crate::run::last_words::{self, LastWords};
 use crate::run::note::Note;
-use crate::run::state::{Found, State};
+use crate::run::record::Record;
+use crate::run::state::{Found, RunDir, State};
 
 /// For an owner on a busy host, over what it has said itself.
 pub(super) const SLACK: Duration = Duration::from_secs(5);
@@ -106,28 +110,65 @@ async fn end_orphan(state: &State, id: &ContainerId, how: Stop) -> Result<Vec<St
         };
     };
     let mut remarks = Vec::new();
-    if let Some(record) = dir.record()?
-        && let Some(group) = record.group()?.filter(|group| !group.is_empty())
-    {
-        let signal = how.signal.unwrap_or(match record.stop_signal {
-            0 => libc::SIGTERM,
-            signal => signal,
-        });
-        if let Ok(Some((Note::Begun(Some(payload)), _))) = Note::read(dir.path()) {
-            FirstProcess::of(group.clone()).signal_inside(payload, signal);
+    let record = dir.record()?;
+    let group = record.as_ref().map(Record::group).transpose()?.flatten();
+    let group = group.filter(|group| !group.is_empty());
+    if let Some(record) = record.filter(|record| group.is_some() || record.is_kept()) {
+        let asked = group.as_ref().map(|_| last_words::Asked::Stop);
+        if let Some(group) = group {
+            ask(&dir, &record, group, how).await;
+            cleanup::kill(&record)
+                .await
+                .map_err(|why| Failure::host(format!("cannot stop run {id}")).because(why))?;
         }
-        let limit = how.timeout.unwrap_or(record.stop_timeout);
-        let begun = Instant::now();
-        while !group.is_empty() && begun.elapsed() < limit {
-            sleep(PAUSE).await;
-        }
-        remarks.push(format!(
-            "run {id} had lost its owner: how its payload ended is not known"
-        ));
+        // Whoever picks it up can still be told where we cannot.
+        let heard = last_words::hear(state, &dir, &record, asked).await;
+        let heard = heard.map_err(|why| {
+            Failure::host(format!("cannot undo run {id}"))
+                .because(format!("how its payload ended is not to be had now: {why}"))
+                .hint("nothing inside is alive; stop it again later, or pick it up with its --key")
+        })?;
+        remarks.push(without_owner(id, heard));
     }
     drop(dir);
     remarks.extend(reap::dead_owner(state, id, Kept::Undo).await?);
     Ok(remarks)
+}
+
+/// Asks the payload to end, and waits as long as its owner would have.
+async fn ask(dir: &RunDir, record: &Record, group: Group, how: Stop) {
+    let signal = how.signal.unwrap_or(match record.stop_signal {
+        0 => libc::SIGTERM,
+        signal => signal,
+    });
+    if let Ok(Some((Note::Begun(Some(payload)), _))) = Note::read(dir.path()) {
+        FirstProcess::of(group.clone()).signal_inside(payload, signal);
+    }
+    let limit = how.timeout.unwrap_or(record.stop_timeout);
+    let begun = Instant::now();
+    while !group.is_empty() && begun.elapsed() < limit {
+        sleep(PAUSE).await;
+    }
+}
+
+fn without_owner(id: &ContainerId, heard: Option<LastWords>) -> String {
+    let ended = match heard {
+        Some(LastWords { cause, .. }) if cause.is_ours() => format!(
+            "how its payload ended is not known: {}",
+            cause.reason().unwrap_or_default()
+        ),
+        None => "how its payload ended is not known".into(),
+        Some(LastWords { cause, are_kept }) => {
+            let code = cause.code();
+            match are_kept {
+                true => format!("its payload had ended with exit code {code}"),
+                false => format!(
+                    "its payload had ended with exit code {code}, and as it was in the foreground, nothing keeps that"
+                ),
+            }
+        }
+    };
+    format!("run {id} had lost its owner: {ended}")
 }
 
 /// Undoes what an owner that died has left.

@@ -19,7 +19,7 @@ use super::record::Record;
 use super::signals::Signals;
 use super::state::RunDir;
 use super::stdio::Output;
-use super::supervise::Supervisor;
+use super::supervise::{Supervisor, WaitForTask};
 use super::verdict::Phases;
 use super::wait::TaskEnd;
 use super::{Job, Lived, Ran, earlier};
@@ -27,6 +27,7 @@ use crate::config::values::OwnerDeath;
 use crate::containerd::Client;
 use crate::control::{Door, Orders};
 use crate::failure::{Failure, Result};
+use crate::id::ContainerId;
 use crate::moment::Moment;
 use crate::owner::Owner;
 
@@ -140,19 +141,10 @@ impl Orphan {
         };
         // The payload may have run: whoever reads the verdict must not take it for one that did not start.
         let end = end.unwrap_or_else(|failure| lost(failure.to_string()));
-        let end = match end.payload {
-            // So does an init end that its owner leaves before there is a payload.
-            PayloadEnd::TaskStatus(code)
-                if self.note == Note::Asked && NO_PAYLOAD.contains(&code) =>
-            {
-                lost("its airtight died as the payload began: it may never have run".into())
-            }
-            _ => end,
-        };
         let ran = Ran {
             papers: Some(self.papers),
             door,
-            lived: Lived::Seen(end),
+            lived: Lived::Seen(believed(self.note, end)),
         };
         (self.record, self.client, self.dir, ran)
     }
@@ -165,14 +157,12 @@ impl Orphan {
         phases: &mut Phases,
     ) -> Result<End> {
         let Some(task) = &self.task else {
-            return Ok(lost(
-                "its shim is gone, and with it how the payload ended".into(),
-            ));
+            return Ok(shim_is_gone());
         };
         if task.status() == Status::Stopped {
             return Ok(ended(PayloadEnd::TaskStatus(task.exit_status)));
         }
-        let mut waiting = super::live::wait_for_task(&self.client, &self.record.id);
+        let waiting = super::live::wait_for_task(&self.client, &self.record.id);
         let group = self.record.present_group()?;
         // A shim that stands still leaves containerd without an answer.
         let pid = match task.pid {
@@ -182,12 +172,7 @@ impl Orphan {
         let first = FirstProcess::hold(pid, group.clone());
         if !first.is_held() {
             // It has ended, and nobody but the shim knows how.
-            let end = tokio::time::timeout(SHIM_LIMIT, &mut waiting).await;
-            return Ok(match end {
-                Ok(TaskEnd::Status(status)) => ended(PayloadEnd::TaskStatus(status)),
-                Ok(TaskEnd::Lost(why)) => lost(why),
-                Err(_) => lost("its shim does not say how the payload ended".into()),
-            });
+            return Ok(told_soon(waiting).await);
         }
         let supervisor = Supervisor {
             record: &self.record,
@@ -216,6 +201,41 @@ impl Orphan {
     fn time_limit(&self, job: Job<'_>) -> Option<Instant> {
         let limit = job.plan.stop.time_limit?;
         Instant::now().checked_add(limit.saturating_sub(self.noted.elapsed()))
+    }
+}
+
+/// How the payload of task `id` ended, inside which nobody is alive.
+pub async fn told_by_shim(client: &Client, id: &ContainerId) -> Result<End> {
+    match TaskProcess::first(client, id).look().await {
+        Ok(task) if task.status() == Status::Stopped => {
+            Ok(ended(PayloadEnd::TaskStatus(task.exit_status)))
+        }
+        Ok(_) => Ok(told_soon(super::live::wait_for_task(client, id)).await),
+        Err(why) if why.is_not_found() => Ok(shim_is_gone()),
+        Err(why) => Err(why.into()),
+    }
+}
+
+async fn told_soon(waiting: WaitForTask) -> End {
+    match tokio::time::timeout(SHIM_LIMIT, waiting).await {
+        Ok(TaskEnd::Status(status)) => ended(PayloadEnd::TaskStatus(status)),
+        Ok(TaskEnd::Lost(why)) => lost(why),
+        Err(_) => lost("its shim does not say how the payload ended".into()),
+    }
+}
+
+fn shim_is_gone() -> End {
+    lost("its shim is gone, and with it how the payload ended".into())
+}
+
+/// What to make of `end` where the dead owner knew no more than `note`.
+pub fn believed(note: Note, end: End) -> End {
+    match end.payload {
+        // So does an init end that its owner leaves before there is a payload.
+        PayloadEnd::TaskStatus(code) if note == Note::Asked && NO_PAYLOAD.contains(&code) => {
+            lost("its airtight died as the payload began: it may never have run".into())
+        }
+        _ => end,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod first;
 pub mod guard;
 mod hand_over;
 mod job;
+pub mod last_words;
 pub mod launch;
 mod live;
 mod names;

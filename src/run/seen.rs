@@ -59,6 +59,8 @@ pub struct Seen {
     pub about: Option<About>,
     pub started: Option<Started>,
     pub end: Option<End>,
+    /// It has no owner, and nothing inside is alive: its end is kept for whoever picks it up.
+    pub ended_unheard: bool,
     /// Its papers.
     dir: PathBuf,
 }
@@ -121,7 +123,7 @@ fn glance(state: &State, id: &ContainerId) -> Result<Glance> {
     // Where somebody has removed the run directory, the lock of what is kept says that the owner lives.
     let owned = state.is_alive(id) || record.is_none() && papers::have_an_owner(&kept);
     let alive = owned || record.as_ref().is_some_and(Record::is_kept);
-    let is_kept = match record.filter(|_| alive) {
+    let is_kept = match record.as_ref().filter(|_| alive) {
         // Of a run that has just begun, those of an ended one of its name may be there still.
         Some(record) => papers::read::<About>(&kept, &Paper::About)
             .is_some_and(|about| about.token == record.token),
@@ -153,12 +155,18 @@ fn glance(state: &State, id: &ContainerId) -> Result<Glance> {
         (None, Some(_)) => Condition::Running,
         (None, None) => Condition::Created,
     };
+    let ended_unheard = condition == Condition::Orphaned
+        && record.is_some_and(|record| {
+            let group = record.group().ok().flatten();
+            group.is_none_or(|group| group.is_empty())
+        });
     Ok(Glance::Run(Box::new(Seen {
         id: id.clone(),
         condition,
         about,
         started,
         end,
+        ended_unheard,
         dir,
     })))
 }

@@ -259,6 +259,7 @@ fn a_detached_run_without_an_owner_is_seen_to_go_on_and_can_be_stopped_or_picked
                 assert!(stopped.stderr.contains("had lost its owner"), "{stopped:?}");
                 // As its owner would have: it was asked first.
                 assert!(shared(&host).join("stopped").exists());
+                assert_eq!(host.airtight(&["wait", &id]).ok(), "6\n");
             }
             _ => {
                 fs::write(shared(&host).join("end"), "").unwrap();
@@ -269,6 +270,71 @@ fn a_detached_run_without_an_owner_is_seen_to_go_on_and_can_be_stopped_or_picked
         }
         host.airtight(&["rm", &id]).ok();
         host.assert_clean();
+    }
+}
+
+#[test]
+fn why_nothing_can_be_asked_of_a_run_without_an_owner_is_said() {
+    let host = Host::new();
+    let mut begin = run(&host, &["-d", "--on-owner-death", "keep"], WAITS);
+    let id = Output::of(&mut begin).ok().trim().to_owned();
+    processes::signal(host.owner(&id), Signal::SIGKILL);
+    let is_told = |words: &str| {
+        for verb in [&["kill", &id][..], &["exec", &id, "true"], &["attach", &id]] {
+            let output = host.airtight(verb);
+            assert!(output.stderr.contains(words), "{verb:?}: {output:?}");
+        }
+    };
+    processes::until("it is seen", || {
+        let orphaned = host.airtight(&["ps", "-q", "--filter", "status=orphaned"]);
+        orphaned.stdout.trim() == id
+    });
+    is_told("has no owner to ask: its owner has died");
+    let used = host.airtight(&["stats", "--no-stream", &id]).ok();
+    assert_eq!(used.lines().count(), 2, "{used}");
+    fs::write(shared(&host).join("end"), "").unwrap();
+    host.until_nobody_is_inside();
+    is_told("it has ended without an owner");
+    assert_eq!(host.airtight(&["stop", &id]).code, 0);
+    is_told("it has exited with code 5");
+    host.airtight(&["rm", &id]).ok();
+    is_told("there is no run");
+}
+
+#[test]
+fn a_run_that_ended_while_it_had_no_owner_is_stopped_with_its_true_end() {
+    let host = Host::new();
+    for begin in [&["-d"][..], &[]] {
+        let flags = [begin, &["--on-owner-death", "keep"]].concat();
+        let mut command = run(&host, &flags, WAITS);
+        let doomed = Run::start(&mut command);
+        let id = || host.airtight(&["ps", "-q"]).stdout;
+        processes::until("it runs", || !processes::below(&host.subpath()).is_empty());
+        processes::until("it is listed as running", || {
+            !host
+                .airtight(&["ps", "-q", "--filter", "status=running"])
+                .stdout
+                .is_empty()
+        });
+        let id = id().trim().to_owned();
+        processes::signal(host.owner(&id), Signal::SIGKILL);
+        doomed.destroy();
+        let end = shared(&host).join("end");
+        fs::write(&end, "").unwrap();
+        host.until_nobody_is_inside();
+        let status = host.airtight(&["ps"]).stdout;
+        assert!(status.contains("Ended, without an owner"), "{status}");
+        let stopped = host.airtight(&["stop", &id]);
+        assert_eq!((stopped.code, stopped.stdout), (0, format!("{id}\n")));
+        let remark = "its payload had ended with exit code 5";
+        assert!(stopped.stderr.contains(remark), "{}", stopped.stderr);
+        if begin.is_empty() {
+            host.assert_clean();
+        } else {
+            assert_eq!(host.airtight(&["wait", &id]).ok(), "5\n");
+            host.airtight(&["rm", &id]).ok();
+        }
+        fs::remove_file(end).unwrap();
     }
 }
 
