@@ -19,6 +19,8 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 pub enum Kind {
     /// The command line, a metadata file or a configuration file asks for something impossible.
     Usage,
+    /// There is no such run.
+    NoRun,
     /// This host lacks something, or a system call failed.
     Host,
     /// containerd is absent, refused or failed.
@@ -44,7 +46,7 @@ impl Kind {
         match self {
             Self::CommandNotFound => 127,
             Self::CommandNotExecutable => 126,
-            Self::Usage | Self::Host | Self::Image => 125,
+            Self::Usage | Self::NoRun | Self::Host | Self::Image => 125,
             Self::Containerd | Self::ContainerdAway => 125,
             Self::Interrupted(signal) => 128 + signal,
             // Only a keeper sees it, in the verdict.

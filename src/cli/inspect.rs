@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
+use super::several::one_of;
 use super::{out, runs};
 use crate::failure::Result;
 use crate::run::seen::{self, Seen};
@@ -16,6 +17,7 @@ pub fn command() -> Command {
         .about("Shows everything that is known of runs, as JSON")
         .after_help(
             "Secrets are masked.\n\n\
+             Where one is not there, the others are printed all the same, and the exit code is 1.\n\n\
              Examples:\n  \
              airtight inspect job\n  \
              airtight inspect job | jq -r '.[0].verdict.cause'",
@@ -26,12 +28,15 @@ pub fn command() -> Command {
 /// Prints an array with one object for each.
 pub fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
     let words: Vec<&String> = runs::words(matches).collect();
-    let mut runs = Vec::new();
-    for word in words {
-        let run = seen::named(state, word)?;
-        runs.push(document(&run, state));
+    let (mut runs, mut failures) = (Vec::new(), Vec::new());
+    for word in &words {
+        match seen::named(state, word) {
+            Ok(run) => runs.push(document(&run, state)),
+            Err(failure) => failures.push(failure),
+        }
     }
     out::print_json(&runs)?;
+    one_of(failures, ("inspect", "runs"), words.len())?;
     Ok(ExitCode::SUCCESS)
 }
 

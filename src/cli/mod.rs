@@ -79,7 +79,7 @@ Exit codes of run:
 Exit codes of exec: those of run, for its command. Exit codes of attach: those of the run it joins; 0 left by the keys.
 Exit codes of parse: 0, 1 import errors, 125 airtight failed.
 Exit codes of reap: 0 the host is clean, 1 something remains.
-Exit codes of the other verbs: 0, or 1 failed (125 for bundle), 125 the command line is wrong, 128+n ended by signal n.";
+Exit codes of the other verbs: 0, or 1 failed, or there is no such run (125 for bundle), 125 the command line is wrong, 128+n ended by signal n.";
 
 /// The whole command line.
 pub fn command() -> Command {
@@ -145,17 +145,19 @@ pub enum Codes {
     AsPayload,
     /// docker's for everything else: 1, and 125 for a command line that is wrong.
     Plain,
+    /// The same, where 1 says that something remains, which nobody can say of a run that is not there.
+    Reap,
 }
 
 impl Failed {
     /// The exit code (design.md, "Outcomes and exit codes").
     pub fn exit_code(&self) -> u8 {
         let code = match (self.codes, self.failure.kind()) {
-            (Codes::Plain, Kind::Usage | Kind::Interrupted(_)) | (Codes::Run, _) => {
-                self.failure.kind().exit_code()
-            }
+            (Codes::Plain | Codes::Reap, Kind::Usage | Kind::Interrupted(_))
+            | (Codes::Reap, Kind::NoRun)
+            | (Codes::Run, _) => self.failure.kind().exit_code(),
             (Codes::AsPayload, _) => i32::from(run::as_payload::FAILED),
-            (Codes::Plain, _) => 1,
+            (Codes::Plain | Codes::Reap, _) => 1,
         };
         // Every kind's code is a byte.
         u8::try_from(code).unwrap_or(125)
@@ -175,6 +177,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, F
     let codes = match matches.subcommand() {
         Some(("run", matches)) if matches.get_flag(run::AS_PAYLOAD) => Codes::AsPayload,
         Some(("run" | "attach" | "exec" | "bundle" | "parse", _)) => Codes::Run,
+        Some(("reap", _)) => Codes::Reap,
         _ => Codes::Plain,
     };
     let done = verb(&matches).await;
@@ -311,6 +314,9 @@ mod tests {
             (Codes::AsPayload, Kind::Usage, 121),
             (Codes::Plain, Kind::Host, 1),
             (Codes::Plain, Kind::Usage, 125),
+            (Codes::Plain, Kind::NoRun, 1),
+            (Codes::Reap, Kind::NoRun, 125),
+            (Codes::Run, Kind::NoRun, 125),
             (Codes::Plain, Kind::Interrupted(2), 130),
         ] {
             let failure = Failure::new(kind, "x");

@@ -18,7 +18,7 @@ pub fn command() -> Command {
         .after_help(
             "Examples:\n  \
              airtight rm job\n  \
-             airtight rm -f job                        ends it first, as its stop signal and timeout say\n  \
+             airtight rm -f job                        ends it first, as its stop signal and timeout say; fine where there is none\n  \
              airtight rm $(airtight ps -aq --filter status=exited)",
         )
         .arg(runs::several())
@@ -27,7 +27,7 @@ pub fn command() -> Command {
                 .long("force")
                 .short('f')
                 .action(ArgAction::SetTrue)
-                .help("Ends those that live"),
+                .help("Ends those that live; one that is not there is no failure"),
         )
 }
 
@@ -49,6 +49,10 @@ pub async fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
     for word in &words {
         match remove(state, word, alive).await {
             Ok(()) => out::print_harmless(&format!("{word}\n"))?,
+            // As docker has it: scripts make room for a name so.
+            Err(failure) if alive == Alive::End && failure.kind() == Kind::NoRun => {
+                out::tell(failure)
+            }
             Err(failure) => failures.push(failure),
         }
     }

@@ -100,7 +100,8 @@ pub fn at_a_glance(state: &State) -> Vec<Seen> {
 pub fn named(state: &State, word: &str) -> Result<Seen> {
     let id = state.named(word)?;
     look(state, &id)?.ok_or_else(|| {
-        Failure::usage(format!("there is no run {word:?}")).hint("`airtight ps -a` lists them")
+        let what = format!("there is no run {word:?}");
+        Failure::new(Kind::NoRun, what).hint("`airtight ps -a` lists them")
     })
 }
 

@@ -224,8 +224,8 @@ pub fn named_among(mut ids: Vec<ContainerId>, word: &str) -> Result<ContainerId>
     match ids.as_slice() {
         [only] => Ok(only.clone()),
         [] => {
-            Err(Failure::usage(format!("there is no run {word:?}"))
-                .hint("`airtight ps -a` lists them"))
+            let what = format!("there is no run {word:?}");
+            Err(Failure::new(Kind::NoRun, what).hint("`airtight ps -a` lists them"))
         }
         several => {
             let mut names: Vec<_> = several.iter().map(ContainerId::as_str).collect();

@@ -90,6 +90,44 @@ fn a_run_that_has_ended_is_kept_until_it_is_removed() {
 }
 
 #[test]
+fn a_run_that_is_not_there_is_1_and_a_wrong_command_line_125() {
+    let host = Host::new();
+    let one = ["stop", "kill", "logs", "rm", "wait", "inspect", "stats"];
+    for verb in one {
+        let output = host.airtight(&[verb, "nope"]);
+        assert_eq!(output.code, 1, "{verb}: {output:?}");
+        assert!(output.stderr.contains("there is no run \"nope\""), "{verb}");
+        let wrong = host.airtight(&[verb, "--nope", "nope"]);
+        assert_eq!(wrong.code, 125, "{verb}: {wrong:?}");
+    }
+    for verb in [
+        &["exec", "nope", "true"][..],
+        &["attach", "nope"],
+        &["reap", "nope"],
+    ] {
+        assert_eq!(host.airtight(verb).code, 125, "{verb:?}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_no_failure_of_rm_f_and_keeps_inspect_from_no_other() {
+    let host = Host::new();
+    host.run(&["-d", "--name", "a", "busybox:test", "true"])
+        .ok();
+    host.airtight(&["wait", "a"]).ok();
+    let inspected = host.airtight(&["inspect", "nope", "a"]);
+    let all: Vec<Value> = serde_json::from_str(&inspected.stdout).unwrap();
+    assert_eq!((inspected.code, &all[0]["id"]), (1, &"a".into()));
+    assert!(
+        inspected.stderr.contains("no run \"nope\""),
+        "{inspected:?}"
+    );
+    let removed = host.airtight(&["rm", "-f", "nope", "a"]);
+    assert_eq!((removed.code, removed.stdout.as_str()), (0, "a\n"));
+    assert!(removed.stderr.contains("no run \"nope\""), "{removed:?}");
+}
+
+#[test]
 fn ps_lists_what_is_asked_for() {
     let host = Host::new();
     let run = |name: &str, args: &[&str]| {
