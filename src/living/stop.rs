@@ -20,6 +20,7 @@ use crate::run::last_words::{self, LastWords};
 use crate::run::note::Note;
 use crate::run::record::Record;
 use crate::run::state::{Found, RunDir, State};
+use crate::run::verdict::Cause;
 
 /// For an owner on a busy host, over what it has said itself.
 pub(super) const SLACK: Duration = Duration::from_secs(5);
@@ -126,7 +127,7 @@ async fn end_orphan(state: &State, id: &ContainerId, how: Stop) -> Result<Vec<St
         let heard = heard.map_err(|why| {
             Failure::host(format!("cannot undo run {id}"))
                 .because(format!("how its payload ended is not to be had now: {why}"))
-                .hint("nothing inside is alive; stop it again later, or pick it up with its --key")
+                .hint(format!("nothing inside is alive; stop it again later, or pick it up with its --key; airtight reap {id} undoes it without"))
         })?;
         remarks.push(without_owner(id, heard));
     }
@@ -153,19 +154,18 @@ async fn ask(dir: &RunDir, record: &Record, group: Group, how: Stop) {
 
 fn without_owner(id: &ContainerId, heard: Option<LastWords>) -> String {
     let ended = match heard {
-        Some(LastWords { cause, .. }) if cause.is_ours() => format!(
-            "how its payload ended is not known: {}",
-            cause.reason().unwrap_or_default()
-        ),
         None => "how its payload ended is not known".into(),
+        Some(LastWords {
+            cause: Cause::Lost { reason },
+            ..
+        }) => format!("how its payload ended is not known: {reason}"),
         Some(LastWords { cause, are_kept }) => {
             let code = cause.code();
-            match are_kept {
-                true => format!("its payload had ended with exit code {code}"),
-                false => format!(
-                    "its payload had ended with exit code {code}, and as it was in the foreground, nothing keeps that"
-                ),
-            }
+            let kept = match are_kept {
+                true => "",
+                false => ", and as it was in the foreground, nothing keeps that",
+            };
+            format!("its payload ended with exit code {code}{kept}")
         }
     };
     format!("run {id} had lost its owner: {ended}")

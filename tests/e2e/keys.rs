@@ -326,7 +326,7 @@ fn a_run_that_ended_while_it_had_no_owner_is_stopped_with_its_true_end() {
         assert!(status.contains("Ended, without an owner"), "{status}");
         let stopped = host.airtight(&["stop", &id]);
         assert_eq!((stopped.code, stopped.stdout), (0, format!("{id}\n")));
-        let remark = "its payload had ended with exit code 5";
+        let remark = "its payload ended with exit code 5";
         assert!(stopped.stderr.contains(remark), "{}", stopped.stderr);
         if begin.is_empty() {
             host.assert_clean();
@@ -336,6 +336,30 @@ fn a_run_that_ended_while_it_had_no_owner_is_stopped_with_its_true_end() {
         }
         fs::remove_file(end).unwrap();
     }
+}
+
+#[test]
+fn an_end_that_cannot_be_had_at_the_moment_is_not_thrown_away_by_a_stop() {
+    let containerd = Containerd::start();
+    let host = Host::at(containerd.address(), &["busybox"]);
+    let mut begin = run(&host, &["-d", "--on-owner-death", "keep"], WAITS);
+    let id = Output::of(&mut begin).ok().trim().to_owned();
+    processes::until("its trap is set", || {
+        host.airtight(&["logs", &id]).stdout == "ready\n"
+    });
+    processes::signal(host.owner(&id), Signal::SIGKILL);
+    containerd.signal(Signal::SIGSTOP);
+    let stopped = host.airtight(&["stop", &id]);
+    containerd.signal(Signal::SIGCONT);
+    assert_eq!((stopped.code, stopped.stdout.as_str()), (1, ""));
+    let why = "how its payload ended is not to be had now";
+    assert!(stopped.stderr.contains(why), "{stopped:?}");
+    assert!(processes::below(&host.subpath()).is_empty());
+    let again = host.airtight(&["stop", &id]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_eq!(host.airtight(&["wait", &id]).ok(), "6\n");
+    host.airtight(&["rm", &id]).ok();
+    host.assert_clean();
 }
 
 #[test]
