@@ -8,6 +8,7 @@ use super::{out, settings};
 use crate::failure::Result;
 use crate::living::Living;
 use crate::living::attach::{DEFAULT, DetachKeys, End, Leaving, Unread, Wish, attach};
+use crate::living::over::Claim;
 use crate::run::seen;
 use crate::run::signals::Signals;
 use crate::run::state::State;
@@ -69,32 +70,35 @@ pub async fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
             .unwrap_or(true),
         keys: matches.get_one("detach-keys").cloned().unwrap_or_default(),
         unread: Unread::Leave,
+        claim: Claim::None,
         remark: &|what| out::tell(what),
     };
     let mut signals = Signals::listen()?;
     loop {
         let run = Living::find(state, &id).await?;
-        return Ok(match attach(state, &run, &wish, &mut signals).await? {
-            End::Run(end) => {
-                if let Some(reason) = &end.lost {
-                    out::tell(format_args!("run {id} was lost: {reason}"));
+        return Ok(
+            match attach(state, &run, &wish, &mut signals, None).await? {
+                End::Run(end) => {
+                    if let Some(reason) = &end.lost {
+                        out::tell(format_args!("run {id} was lost: {reason}"));
+                    }
+                    // Every cause's code is a byte.
+                    ExitCode::from(u8::try_from(end.exit_code).unwrap_or(u8::MAX))
                 }
-                // Every cause's code is a byte.
-                ExitCode::from(u8::try_from(end.exit_code).unwrap_or(u8::MAX))
-            }
-            End::Left(Leaving::Keys) => {
-                // The cursor is where the run's terminal left it.
-                out::print("\n")?;
-                out::tell(format_args!("left run {id}, which goes on"));
-                ExitCode::SUCCESS
-            }
-            End::Left(Leaving::Unread) => ExitCode::SUCCESS,
-            End::Left(Leaving::Signal(number)) => {
-                ExitCode::from(u8::try_from(number.saturating_add(128)).unwrap_or(u8::MAX))
-            }
-            End::Orphaned(_) => return Err(seen::orphaned(&id)),
-            // Another one may have begun in its place; else it is not found now.
-            End::Gone => continue,
-        });
+                End::Left(Leaving::Keys) => {
+                    // The cursor is where the run's terminal left it.
+                    out::print("\n")?;
+                    out::tell(format_args!("left run {id}, which goes on"));
+                    ExitCode::SUCCESS
+                }
+                End::Left(Leaving::Unread) => ExitCode::SUCCESS,
+                End::Left(Leaving::Signal(number)) => {
+                    ExitCode::from(u8::try_from(number.saturating_add(128)).unwrap_or(u8::MAX))
+                }
+                End::Orphaned(_) => return Err(seen::orphaned(&id)),
+                // Another one may have begun in its place; else it is not found now.
+                End::Gone => continue,
+            },
+        );
     }
 }

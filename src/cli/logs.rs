@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::time::point;
 use crate::failure::{Context, Kind, Result};
-use crate::living::over::{Over, end_of_log, over};
+use crate::living::over::{Claim, Over, end_of_log, over};
 use crate::log::follow::{Ending, Following};
 use crate::log::select::{Times, Wanted};
 use crate::log::show::Showing;
@@ -126,7 +126,7 @@ pub async fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
 /// Tells the end of the log when the run has ended. One without an owner goes on, and its log with it.
 async fn until_ended(state: &State, run: &Seen, log: &Path, ending: &Ending) -> Result<()> {
     if let Ok(watch) = run.watch()
-        && let (Over::Ended(_), _) = over(state, watch).await?
+        && let (Over::Ended(_), _) = over(state, watch, Claim::None).await?
     {
         end_of_log(log.to_owned(), ending).await;
         return Ok(());

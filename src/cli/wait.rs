@@ -6,7 +6,7 @@ use clap::{ArgMatches, Command};
 
 use super::{out, runs};
 use crate::failure::Result;
-use crate::living::over::{Over, over};
+use crate::living::over::{Claim, Over, over};
 use crate::run::seen;
 use crate::run::state::State;
 
@@ -35,7 +35,7 @@ pub async fn run(matches: &ArgMatches, state: &State) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for watch in watches {
         let id = watch.id.clone();
-        let (Over::Ended(end), _) = over(state, watch).await? else {
+        let (Over::Ended(end), _) = over(state, watch, Claim::None).await? else {
             return Err(seen::orphaned(&id));
         };
         if let Some(reason) = &end.lost {

@@ -125,6 +125,11 @@ pub async fn execute(job: Job<'_>, mut phases: Phases, signals: &mut Signals) ->
     };
     let said = papers.as_ref().filter(|_| !is_told);
     let said = said.map(|papers| papers.say_end(&cause));
+    let kept_end = papers.as_ref().filter(|papers| papers.are_kept());
+    if record.is_kept() && (is_told || matches!(said, Some(Ok(())))) && kept_end.is_some() {
+        // Its end is told for good: what is left is nobody's to pick up.
+        let _ = dir.rewrite(&record.to_be_undone());
+    }
     reached(Step::End);
     let facts = RunFacts::of(&record);
     let mut undone = cleanup::undo_all_but_directory(&record, &client, job.state, &dir).await;
@@ -145,13 +150,10 @@ pub async fn execute(job: Job<'_>, mut phases: Phases, signals: &mut Signals) ->
         verdict.leftovers.append(&mut undone.left);
     } else if record.on_owner_death != OwnerDeath::Kill {
         // Its end is told: what is left is nobody's to pick up.
-        let over = Record {
-            on_owner_death: OwnerDeath::Kill,
-            ..record
-        };
+        let rewritten = dir.rewrite(&record.to_be_undone());
         verdict
             .leftovers
-            .extend(dir.rewrite(&over).err().map(|why| why.to_string()));
+            .extend(rewritten.err().map(|why| why.to_string()));
     }
     Ok(Executed::Ended(Box::new(Outcome { verdict, failure })))
 }

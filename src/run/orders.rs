@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::early::PATIENCE;
 use super::end::Asked;
-use super::progress::{AFTER_KILL, Progress, Rung, after};
+use super::progress::{AFTER_KILL, Payload, Progress, Rung, after};
 use super::signals::ENDS;
 use super::supervise::Supervisor;
 use super::terminal::Terminal;
@@ -46,6 +46,9 @@ impl Supervisor<'_> {
 
     /// Hands over what we have of the payload's stdin or terminal.
     fn attach(&self, connection: &Connection, now: &Progress) {
+        if matches!(now.payload, Payload::Starting(_)) {
+            return connection.not_yet();
+        }
         let at_terminal = now.terminal.as_ref().and_then(Terminal::other_side);
         match (at_terminal, &self.stdin) {
             (Some(terminal), _) => match self.output.viewers.admit() {

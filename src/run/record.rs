@@ -82,6 +82,14 @@ impl Record {
         path.to_string_lossy().into_owned()
     }
 
+    /// The same, of a run that nobody picks up any more.
+    pub fn to_be_undone(&self) -> Self {
+        Self {
+            on_owner_death: OwnerDeath::Kill,
+            ..self.clone()
+        }
+    }
+
     /// Whether what is there is not to be undone, although its owner is dead: another run picks it up. After a
     /// reboot nothing of it is alive.
     pub fn is_kept(&self) -> bool {

@@ -283,6 +283,16 @@ impl Watch {
         };
     }
 
+    /// Whether nothing was written of the run yet.
+    pub fn is_blank(&self) -> bool {
+        self.about.is_none()
+    }
+
+    /// Whether what is said of its end outlasts the run.
+    pub fn is_kept_on_disk(&self) -> bool {
+        self.about.as_ref().is_some_and(|about| about.detached)
+    }
+
     /// Whether it is of the run that `record` is of, and not of another one with its name.
     pub fn is_of(&self, record: &Record) -> bool {
         self.about

@@ -198,7 +198,7 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // The terminal may be gone; then there is nothing to restore.
-        let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.0);
+        // The terminal may be gone; then there is nothing to restore. One that is not read is not waited for.
+        let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &self.0);
     }
 }

@@ -281,7 +281,12 @@ fn a_detached_command_whose_airtight_dies_as_it_begins_leaves_nothing() {
     };
     let of_owner = format!("/proc/{}/fd", run.pid());
     let descriptors = || std::fs::read_dir(&of_owner).unwrap().count();
-    let before = descriptors();
+    // What it has of the commands before is about to be closed.
+    let looks = (0..20).map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        descriptors()
+    });
+    let before = looks.min().unwrap();
     processes::signal(shim, Signal::SIGSTOP);
     let exec = Run::start(&mut host.command(&["exec", "-d", "web", "sleep", "4321"]));
     processes::until("the owner guards it", || descriptors() > before);

@@ -6,7 +6,8 @@
 use crate::cli::out;
 use crate::failure::{Failure, Kind, Result};
 use crate::living::Living;
-use crate::living::attach::{DetachKeys, End, Leaving, Orphaned, Unread, Wish, attach};
+use crate::living::attach::{DetachKeys, End, Leaving, Orphaned, Output, Unread, Wish, attach};
+use crate::living::over::Claim;
 use crate::run::signals::Signals;
 use crate::run::verdict::{Cause, Phases, RunFacts, Verdict};
 use crate::run::{self, Beginning, Executed, Job, Outcome, papers};
@@ -21,28 +22,31 @@ pub async fn run_or_attach(mut job: Job<'_>, phases: Phases) -> Result<Outcome> 
             Some(_) => Beginning::Heir,
             None => Beginning::Any,
         };
-        match (
-            run::execute(job, phases.clone(), &mut signals).await?,
-            orphaned.take(),
-        ) {
-            (Executed::Ended(outcome), before) => {
-                if let Some(output) = before.and_then(|(_, orphaned)| orphaned.output) {
-                    output.finish().await;
-                }
-                return Ok(*outcome);
-            }
+        let executed = run::execute(job, phases.clone(), &mut signals).await?;
+        let (before, output) = match orphaned.take() {
+            Some((facts, run)) => (Some((facts, run.watch)), run.output),
+            None => (None, None),
+        };
+        let outcome = match (executed, before) {
+            (Executed::Ended(outcome), _) => Some(*outcome),
             // Another one has picked it up, and has seen it to its end.
-            (Executed::Gone, Some((facts, orphaned))) => {
-                return facts.outcome(&orphaned.watch.end()?, phases);
+            (Executed::Gone, Some((facts, watch))) => {
+                Some(facts.outcome(&watch.end()?, phases.clone()))
             }
-            (Executed::Gone | Executed::Held, _) => {}
+            (Executed::Gone | Executed::Held, _) => None,
+        };
+        if let Some(outcome) = outcome {
+            if let Some(output) = output {
+                output.finish().await;
+            }
+            return Ok(outcome);
         }
         let Some(run) = Living::look(job.state, &job.plan.id).await? else {
             continue;
         };
         let facts = Facts::of(&run);
-        match beside(job, &run, &mut signals).await? {
-            End::Run(end) => return facts.outcome(&end, phases),
+        match beside(job, &run, &mut signals, output).await? {
+            End::Run(end) => return Ok(facts.outcome(&end, phases)),
             End::Left(why) => return Err(left(&run, why)),
             End::Orphaned(run) => orphaned = Some((facts, run)),
             End::Gone => {}
@@ -50,7 +54,12 @@ pub async fn run_or_attach(mut job: Job<'_>, phases: Phases) -> Result<Outcome> 
     }
 }
 
-async fn beside(job: Job<'_>, run: &Living, signals: &mut Signals) -> Result<End> {
+async fn beside(
+    job: Job<'_>,
+    run: &Living,
+    signals: &mut Signals,
+    output: Option<Output>,
+) -> Result<End> {
     let owner = run.record.owner.pid;
     out::tell(format_args!(
         "attached to run {}, which has this key and is process {owner}'s",
@@ -65,9 +74,10 @@ async fn beside(job: Job<'_>, run: &Living, signals: &mut Signals) -> Result<End
         signals: true,
         keys: DetachKeys::default(),
         unread: Unread::Stay,
+        claim: Claim::Heir,
         remark: &|what| out::tell(what),
     };
-    attach(job.state, run, &wish, signals).await
+    attach(job.state, run, &wish, signals, output).await
 }
 
 /// What the verdict says of another one's run.
@@ -84,15 +94,15 @@ impl Facts {
         }
     }
 
-    fn outcome(self, end: &papers::End, mut phases: Phases) -> Result<Outcome> {
+    fn outcome(self, end: &papers::End, mut phases: Phases) -> Outcome {
         phases.lap("attached");
         let cause = end.cause().unwrap_or_else(|| Cause::Lost {
             reason: "what its owner has written of its end is not understood".into(),
         });
-        Ok(Outcome {
+        Outcome {
             verdict: Verdict::beside(self.owner, self.run, cause, phases),
             failure: None,
-        })
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::future::{Future, pending};
+use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 
 use nix::libc;
@@ -33,20 +34,22 @@ pub struct Joined<'a> {
     /// The owner is asked for the payload's streams.
     joining: JoinSet<Result<Asked>>,
     /// Signals on their way to the payload, by number.
-    sending: JoinSet<(i32, Result<Option<String>>)>,
+    sending: JoinSet<(i32, Result<Sent>)>,
     unheard: Vec<i32>,
     interrupts: u32,
     /// The owner did not do what it was asked.
     is_deaf: bool,
+    /// A terminal's output was not read in time.
+    was_slow: bool,
 }
 
 impl<'a> Joined<'a> {
     /// Begins with the output that needs no owner, and asks for the rest.
-    pub fn begin(run: &'a Living, seen: Seen, wish: &'a Wish<'a>) -> Self {
+    pub fn begin(run: &'a Living, seen: Seen, wish: &'a Wish<'a>, before: Option<Output>) -> Self {
         // Whatever is written from now on is seen; what a terminal shows is in its log as well.
-        let output = match seen.has_terminal() {
-            true => None,
-            false => Output::of_log(&seen).ok(),
+        let output = match (before, seen.has_terminal()) {
+            (None, false) => Output::of_log(&seen).ok(),
+            (before, _) => before,
         };
         let mut joined = Self {
             run,
@@ -60,6 +63,7 @@ impl<'a> Joined<'a> {
             unheard: Vec::new(),
             interrupts: 0,
             is_deaf: false,
+            was_slow: false,
         };
         joined.ask();
         joined
@@ -142,15 +146,20 @@ impl<'a> Joined<'a> {
             self.join_terminal(other_side, screen, to.is_some())?;
             keys = Some(self.wish.keys.clone());
         }
-        // Only now: what comes of it is to be seen. The one of an earlier owner is over.
-        self.keyboard = None;
-        let keyboard = to.map(|to| Keyboard::hand_on(to, keys.unwrap_or_default()));
-        self.keyboard = keyboard.transpose()?;
+        if let Some(to) = to {
+            // Only now: what comes of it is to be seen. The one before is over.
+            self.keyboard = None;
+            self.keyboard = Some(Keyboard::hand_on(to, keys.unwrap_or_default())?);
+        }
         Ok(())
     }
 
     fn join_terminal(&mut self, other_side: OwnedFd, screen: OwnedFd, typed: bool) -> Result<()> {
         self.output = Some(Output::of_screen(screen.into())?);
+        // A terminal is drawn anew.
+        if self.was_slow && !std::io::stdout().is_terminal() {
+            self.remark(&"some of what the run showed was not read in time, and is left out");
+        }
         // Ours is raw once.
         if let Some(before) = self.terminal.take() {
             drop(before);
@@ -175,6 +184,7 @@ impl<'a> Joined<'a> {
     /// A log has ended, and the run is about to; or we were too slow for a terminal, and have to come again.
     fn on_end_of_output(&mut self) {
         if self.output.as_ref().is_some_and(Output::is_screen) {
+            self.was_slow = true;
             self.ask_later();
         }
     }
@@ -204,16 +214,18 @@ impl<'a> Joined<'a> {
         false
     }
 
-    fn on_sent(&mut self, number: i32, sent: Result<Option<String>>) {
+    fn on_sent(&mut self, number: i32, sent: Result<Sent>) {
         if let Some(at) = self.unheard.iter().position(|one| *one == number) {
             self.unheard.remove(at);
         }
         match sent {
-            Ok(remark) => remark.iter().for_each(|remark| self.remark(remark)),
-            Err(why) => {
-                self.remark(&why);
+            Ok(Sent::Heard) => {}
+            Ok(Sent::Done(remark)) => self.remark(&remark),
+            Ok(Sent::Unheard) => {
+                self.remark(&self.run.hangs());
                 self.is_deaf = true;
             }
+            Err(why) => self.remark(&why),
         }
     }
 
@@ -238,16 +250,27 @@ impl<'a> Joined<'a> {
     }
 }
 
+/// What became of a signal.
+#[derive(Debug)]
+enum Sent {
+    /// The owner has it.
+    Heard,
+    /// It was done without the owner, which is to be said.
+    Done(String),
+    /// The owner stands still.
+    Unheard,
+}
+
 /// Until somebody hears it. A stop of an owner that stands still is done without it, as by `airtight stop`.
-async fn send(run: &Living, request: &Request) -> Result<Option<String>> {
+async fn send(run: &Living, request: &Request) -> Result<Sent> {
     loop {
         match run.request(request).await? {
-            Asked::Answered(_) => return Ok(None),
+            Asked::Answered(_) => return Ok(Sent::Heard),
             Asked::Gone => sleep(PAUSE).await,
             Asked::Hangs if matches!(request, Request::Stop { .. }) => {
-                return run.force().await.map(Some);
+                return run.force().await.map(Sent::Done);
             }
-            Asked::Hangs => return Err(run.hangs()),
+            Asked::Hangs => return Ok(Sent::Unheard),
         }
     }
 }

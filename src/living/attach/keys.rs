@@ -110,34 +110,42 @@ impl Drop for Keyboard {
     }
 }
 
-/// True when the keys were typed, false at the end of either side, or when `stopped` has no writer any more.
-fn copy(mut from: File, mut to: File, stopped: &PipeReader, keys: DetachKeys) -> io::Result<bool> {
+/// True when the keys were typed, false at the end of what is typed, or when `stopped` has no writer any more. A payload
+/// that takes no more is no end of the keys.
+fn copy(mut from: File, to: File, stopped: &PipeReader, keys: DetachKeys) -> io::Result<bool> {
+    let has_keys = !keys.0.is_empty();
     let mut filter = Filter {
         keys,
         held: Vec::new(),
     };
+    let mut to = Some(to);
     let mut waiting = Vec::new();
     let mut is_open = true;
     let mut buffer = [0; 4096];
     while is_open || !waiting.is_empty() {
-        let reads = is_open && waiting.len() < AHEAD;
+        let reads = is_open && (waiting.len() < AHEAD || has_keys);
         let writes = match waiting.is_empty() {
             true => PollFlags::empty(),
             false => PollFlags::POLLOUT,
         };
+        let nothing = || PollFd::new(stopped.as_fd(), PollFlags::empty());
         let [stop, output, input] = ready([
-            PollFd::new(stopped.as_fd(), PollFlags::empty()),
-            PollFd::new(to.as_fd(), writes),
+            nothing(),
+            to.as_ref()
+                .map_or_else(nothing, |to| PollFd::new(to.as_fd(), writes)),
             match reads {
                 true => PollFd::new(from.as_fd(), PollFlags::POLLIN),
-                false => PollFd::new(stopped.as_fd(), PollFlags::empty()),
+                false => nothing(),
             },
         ])?;
-        if stop || (output && waiting.is_empty()) {
+        if stop {
             return Ok(false);
         }
-        if output {
-            write_some(&mut to, &mut waiting)?;
+        if output
+            && let Some(reader) = &mut to
+            && (waiting.is_empty() || write_some(reader, &mut waiting).is_err())
+        {
+            to = None;
         }
         if reads && input {
             match from.read(&mut buffer) {
@@ -149,8 +157,11 @@ fn copy(mut from: File, mut to: File, stopped: &PipeReader, keys: DetachKeys) ->
                     let typed = buffer.get(..read).unwrap_or_default();
                     if filter.pass(typed, &mut waiting) {
                         // As much of what came before as is taken.
-                        while !waiting.is_empty() && takes_more(&to) {
-                            write_some(&mut to, &mut waiting)?;
+                        while let Some(reader) = &mut to
+                            && !waiting.is_empty()
+                            && takes_more(reader)
+                        {
+                            write_some(reader, &mut waiting)?;
                         }
                         return Ok(true);
                     }
@@ -158,6 +169,11 @@ fn copy(mut from: File, mut to: File, stopped: &PipeReader, keys: DetachKeys) ->
                 Err(why) if why.kind() == ErrorKind::Interrupted => {}
                 Err(why) => return Err(why),
             }
+        }
+        if to.is_none() {
+            waiting.clear();
+        } else if has_keys {
+            waiting.truncate(AHEAD);
         }
     }
     Ok(false)
@@ -266,6 +282,18 @@ mod tests {
         let copying = thread::spawn(move || copy(file(from), file(to), &stopped, keys));
         keyboard.write_all(&[b'x'; 100_000]).unwrap();
         keyboard.write_all(b"\x10\x11").unwrap();
+        assert!(copying.join().unwrap().unwrap());
+    }
+
+    #[test]
+    fn a_payload_that_has_gone_keeps_nobody_from_leaving() {
+        let (from, mut keyboard) = pipe().unwrap();
+        let (out, to) = pipe().unwrap();
+        let (stopped, _stop) = pipe().unwrap();
+        let keys = DEFAULT.parse().unwrap();
+        drop(out);
+        let copying = thread::spawn(move || copy(file(from), file(to), &stopped, keys));
+        keyboard.write_all(b"x\x10\x11").unwrap();
         assert!(copying.join().unwrap().unwrap());
     }
 

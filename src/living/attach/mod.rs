@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use self::joined::Joined;
 pub use self::keys::{DEFAULT, DetachKeys};
 pub use self::output::Output;
-use super::over::{Over, over};
+use super::over::{Claim, Over, over};
 use super::{Living, PAUSE};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::papers;
@@ -35,6 +35,8 @@ pub struct Wish<'a> {
     pub keys: DetachKeys,
     /// What to do when nobody reads our output any more.
     pub unread: Unread,
+    /// What becomes of it where it loses its owner.
+    pub claim: Claim,
     /// Told what the user should know meanwhile.
     pub remark: &'a dyn Fn(&dyn std::fmt::Display),
 }
@@ -81,18 +83,19 @@ pub enum Leaving {
     Unread,
 }
 
-/// Stays with `run` until it ends, or we are to leave. Signals that its owner did not live to hear come again.
+/// Stays with `run` until it ends, or we are to leave; `output` is what is shown of it already. Signals that its owner did not live to hear come again.
 pub async fn attach(
     state: &State,
     run: &Living,
     wish: &Wish<'_>,
     signals: &mut Signals,
+    output: Option<Output>,
 ) -> Result<End> {
     let Some((seen, watch)) = found(state, run, signals).await? else {
         return Ok(End::Gone);
     };
-    let mut joined = Joined::begin(run, seen, wish);
-    let over = pin!(over(state, watch));
+    let mut joined = Joined::begin(run, seen, wish, output);
+    let over = pin!(over(state, watch, wish.claim));
     let (over, watch) = tokio::select! {
         biased;
         over = over => over?,
