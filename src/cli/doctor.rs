@@ -24,7 +24,7 @@ use finding::Finding;
 /// The verb's definition.
 pub fn command() -> Command {
     Command::new("doctor")
-        .about("Show what this host has, what it lacks, and what that means")
+        .about("Shows what this host has, what it lacks, and what that means")
         .after_help(
             "The exit code is 1 when airtight cannot run a container here (no containerd, no runtime, \
              no cgroups), else 0.",
