@@ -179,9 +179,10 @@ async fn begin(job: Job<'_>, signals: &mut Signals) -> Result<Begun> {
                 Earlier::Orphaned(orphan) => return Ok(Begun::PickedUp(orphan)),
                 Earlier::Living => return Ok(Begun::Nothing(Executed::Held)),
             }
+        } else {
+            names::must_be_free(job.state, &job.plan.id)?;
         }
         let record = job.record()?;
-        names::must_be_free(job.state, &record.id)?;
         names::cgroup_must_be_free(&record)?;
         match job.state.create(&record) {
             // Another one with the same key was quicker.
