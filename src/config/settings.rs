@@ -221,8 +221,13 @@ impl Settings {
                 max_size: required_with(merged, "log_max_size", log_size)?,
                 max_files: required_with(merged, "log_max_file", log_files)?,
             },
-            name: optional(merged, "name")?,
-            key: optional_with(merged, "key", not_empty)?,
+            name: unless_later(merged, "key", "name", optional(merged, "name")?),
+            key: unless_later(
+                merged,
+                "name",
+                "key",
+                optional_with(merged, "key", not_empty)?,
+            ),
             on_conflict: required(merged, "on_conflict")?,
             on_owner_death: required(merged, "on_owner_death")?,
             labels: each(merged, "labels")?,
@@ -267,6 +272,12 @@ fn security(merged: &Merged) -> Result<Security> {
         }
     }
     Ok(security)
+}
+
+/// `value` of the key `name`, unless a later layer says `other`, which says the same in another way.
+fn unless_later<T>(merged: &Merged, other: &str, name: &str, value: Option<T>) -> Option<T> {
+    let layer = |key| merged.with_layer(key).map(|(layer, _)| layer);
+    value.filter(|_| layer(other) <= layer(name))
 }
 
 /// containerd finds the shim's program by this name, so it must not be a path into elsewhere.

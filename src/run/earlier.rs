@@ -15,7 +15,7 @@ use super::adopt::{self, Orphan};
 use super::record::Record;
 use super::signals::Signals;
 use super::state::{Found, RunDir, State};
-use super::{Job, cleanup};
+use super::{Job, cleanup, papers};
 use crate::config::values::OnConflict;
 use crate::containerd::Client;
 use crate::failure::{Context, Failure, Kind, Result};
@@ -58,6 +58,10 @@ impl Job<'_> {
                         return Ok(Earlier::Orphaned(Box::new(orphan)));
                     }
                 }
+                // It is over, and is being undone.
+                Found::Held if self.has_ended(id)? && Instant::now() < patient_until => {
+                    pause(key, signals).await?;
+                }
                 Found::Held => match (self.holder(id)?, key.on_conflict) {
                     (Some(holder), OnConflict::Replace) => self.stop(key, holder, signals).await?,
                     (Some(holder), OnConflict::Fail) => return Err(taken(key, id, &holder)),
@@ -67,6 +71,12 @@ impl Job<'_> {
                 },
             }
         }
+    }
+
+    /// Whether the end of the run is said already.
+    fn has_ended(&self, id: &ContainerId) -> Result<bool> {
+        let record = self.state.record(id)?;
+        Ok(record.is_some_and(|record| papers::is_told(self.state, &record)))
     }
 
     /// The owner of a run that somebody holds; none where it is not its owner who does.

@@ -325,6 +325,15 @@ pub fn owner_died(state: &State, record: &Record) -> Result<()> {
     write_verdict(&file, &end_of(&about, &cause, None)?).or_fail(Kind::Host, cannot)
 }
 
+/// Whether the end of the run that `record` is of is said.
+pub fn is_told(state: &State, record: &Record) -> bool {
+    let dirs = [state.directory(&record.id), state.kept(&record.id)];
+    dirs.iter().any(|dir| {
+        read::<About>(dir, &Paper::About).is_some_and(|about| about.token == record.token)
+            && matches!(End::read(dir), Ok(Some(_)))
+    })
+}
+
 /// Removes papers.
 pub fn remove(dir: &Path) -> Result<()> {
     // Where the data directory is none, nothing has been kept in it.

@@ -54,6 +54,21 @@ fn a_second_run_with_a_living_key_is_refused_and_told_who_has_it() {
 }
 
 #[test]
+fn a_run_that_has_ended_and_is_being_undone_is_waited_for() {
+    let host = Host::new();
+    let mut first = run(&host, &[], "exit 5");
+    first.env("AIRTIGHT_TEST_STEP", "end:STOP");
+    let first = Run::start(&mut first);
+    processes::until("it is about to be undone", || {
+        processes::is_stopped(first.pid())
+    });
+    let second = Run::start(&mut run(&host, &[], "exit 9"));
+    first.signal(Signal::SIGCONT);
+    assert_eq!((first.end().code, second.end().code), (5, 9));
+    host.assert_clean();
+}
+
+#[test]
 fn a_run_may_replace_the_one_that_has_its_key() {
     let host = Host::new();
     let first = Run::ready(&mut run(&host, &[], WAITS));

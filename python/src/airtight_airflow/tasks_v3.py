@@ -93,7 +93,9 @@ class _Task:
         """What the supervisor's child becomes."""
         variables = {**_crossing.settings(), **self.bundle()}
         # The last line of the task's log says how its container ended, and what it used.
-        run = self.run("task_v3.py", [_text(_versions.airflow_minor())], variables, flags=["--verbose"])
+        run = self.run(
+            "task_v3.py", [_text(_versions.airflow_minor())], variables, flags=["--verbose", *_key(self.what)]
+        )
         return _TaskTarget(run, variables, dict(os.environ), self.bundle_name, self.bundle_version)
 
     def image(self) -> _image_airflow.Image:
@@ -115,7 +117,7 @@ class _Task:
             # Where logs are uploaded, Airflow reads it again when the task is done.
             read_only=[*certificates, *([str(log.path)] if log.path else [])],
             # Airflow asks the host of this name for the log of a running task.
-            flags=["--hostname", get_hostname()],
+            flags=["--hostname", get_hostname(), *_key(self.what)],
         )
         with BundleVersionLock(self.bundle_name, self.bundle_version):
             return _whole.run(run, variables, log, arguments, stop_seconds)
@@ -246,6 +248,12 @@ def _labels(what: Any) -> Mapping[str, str]:
     """Which task instance a container is, for who looks at containerd."""
     names = ("dag_id", "task_id", "run_id", "try_number", "map_index")
     return {name: str(getattr(what, name, None)) for name in names if getattr(what, name, None) is not None}
+
+
+def _key(what: Any) -> list[str]:
+    """Of one try of a task instance, a host never has two containers (docs/leash.md, run keys)."""
+    parts = [getattr(what, name, None) for name in ("dag_id", "task_id", "run_id", "map_index", "try_number")]
+    return [] if None in parts else [f"--key={'/'.join(map(str, parts))}"]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,26 @@ fn the_defaults_and_an_image_are_enough() {
 }
 
 #[test]
+fn of_a_name_and_a_key_the_later_layer_s_counts() {
+    let layer = |name: &str| {
+        let mut layer = Layer::default();
+        layer.say(find("image").unwrap(), "busybox", Origin::Flag);
+        layer.say(find(name).unwrap(), "x", Origin::Flag);
+        layer
+    };
+    for (first, last) in [("name", "key"), ("key", "name")] {
+        let merged = merge([&Layer::defaults(), &layer(first), &layer(last)]);
+        let settings = Settings::parse(&merged, Vec::new(), &around()).unwrap();
+        let both = [settings.name.is_some(), settings.key.is_some()];
+        assert_eq!(both, [last == "name", last == "key"]);
+    }
+    // In one layer it is a mistake, which the plan refuses.
+    let both = [(find("name").unwrap(), "x"), (find("key").unwrap(), "y")];
+    let settings = parsed(&both).unwrap();
+    assert!(settings.name.is_some() && settings.key.is_some());
+}
+
+#[test]
 fn zero_is_as_good_as_nothing_where_docker_says_so() {
     for name in ["cpus", "cpu_shares", "shm_size"] {
         let settings = with(name, "0").unwrap();
