@@ -74,7 +74,7 @@ bench: deps images ## time airtight beside ctr and runc, and the merging of 1,00
 	@scripts/bench-config --airtight $(TARGET)/release/airtight
 	@exec $(WITH_CONTAINERD) scripts/bench --airtight $(TARGET)/release/airtight --images $(IMAGES) $(ARGS)
 
-# Not part of CI: it takes an hour. make soak ARGS='-n 300'
+# Not part of CI: ten minutes on two quiet cores. make soak ARGS='-n 300'
 .PHONY: soak
 soak: deps images ## run 10,000 tasks, eight at once, and look whether anything grows or is left behind
 	@cargo build --locked --release
