@@ -48,12 +48,13 @@ pub async fn stop(state: &State, id: &ContainerId, how: Stop) -> Result<Vec<Stri
     let begun = Instant::now();
     loop {
         match run.request(&request).await? {
-            Asked::Answered(answered) => return until_over(state, &run, answered).await,
+            Asked::Answered(answered) => return until_over(state, &run, answered, how).await,
             Asked::Hangs => return Ok(vec![run.force().await?]),
             Asked::Gone => {}
         }
         if is_over(state, &run).await? {
-            return undo(state, id).await;
+            // It may have died over it.
+            return end_orphan(state, id, how).await;
         }
         if begun.elapsed() > CHANGING {
             return Ok(vec![run.force().await?]);
@@ -62,7 +63,12 @@ pub async fn stop(state: &State, id: &ContainerId, how: Stop) -> Result<Vec<Stri
     }
 }
 
-async fn until_over(state: &State, run: &Living, answered: Answered) -> Result<Vec<String>> {
+async fn until_over(
+    state: &State,
+    run: &Living,
+    answered: Answered,
+    how: Stop,
+) -> Result<Vec<String>> {
     let Answered { owner, reply, .. } = answered;
     let ladder = match reply {
         Reply::Ends(limit) => limit,
@@ -91,7 +97,7 @@ async fn until_over(state: &State, run: &Living, answered: Answered) -> Result<V
     while !is_over(state, run).await? && begun.elapsed() < CHANGING {
         sleep(PAUSE).await;
     }
-    undo(state, &run.id).await
+    end_orphan(state, &run.id, how).await
 }
 
 /// Its owner holds it no more; another owner may have taken the name.
@@ -169,15 +175,4 @@ fn without_owner(id: &ContainerId, heard: Option<LastWords>) -> String {
         }
     };
     format!("run {id} had lost its owner: {ended}")
-}
-
-/// Undoes what an owner that died has left.
-async fn undo(state: &State, id: &ContainerId) -> Result<Vec<String>> {
-    match state.find(id)? {
-        Found::Dead(lock) => {
-            drop(lock);
-            reap::dead_owner(state, id, Kept::Undo).await
-        }
-        Found::Held | Found::Absent => Ok(Vec::new()),
-    }
 }

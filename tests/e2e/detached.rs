@@ -380,7 +380,7 @@ fn settings_are_read_from_the_caller_s_stdin() {
     let (reader, mut writer) = pipe().unwrap();
     writer.write_all(b"WORD=from stdin\n").unwrap();
     drop(writer);
-    let begin = ["run", "-d", "--name", "n", "--env-file", "/dev/stdin"];
+    let begin = ["run", "-d", "--name", "n", "--env-file", "/proc/self/fd/0"];
     let payload = ["busybox:test", "sh", "-c", "echo $WORD; cat"];
     let mut command = host.command(&[&begin[..], &payload].concat());
     Output::of(command.stdin(reader)).ok();
